@@ -1,0 +1,181 @@
+// Package memory is a [backend.Backend] in the memory of one process: for tests, and for programs whose
+// leases need not outlive them.
+//
+// It is as exact as the durable backends, and the fastest by far. It starts no goroutine and needs no closing. Entries whose keep has
+// ended are dropped as others are written, so that the store takes at most about twice the room of what it must keep.
+package memory
+
+import (
+	"bytes"
+	"context"
+	"hash/maphash"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ailease/lease/backend"
+)
+
+const shardCount = 64
+
+// Store is a store in memory. It is safe for concurrent use. Make it with [New].
+type Store struct {
+	seed   maphash.Seed
+	birth  time.Time // keep is counted from here on the monotonic clock, which no clock change disturbs
+	shards [shardCount]shard
+}
+
+var (
+	_ backend.Backend = (*Store)(nil)
+	_ backend.Lister  = (*Store)(nil)
+	_ backend.Watcher = (*Store)(nil)
+)
+
+// shard holds the keys that hash to it. mu guards all of it.
+type shard struct {
+	mu       sync.RWMutex
+	entries  map[string]entry
+	revision uint64 // of the last write in this shard, so that no key's revision is ever used again
+	writes   int    // since the last sweep
+	watchers map[string][]*watcher
+}
+
+type entry struct {
+	value    []byte // never changed once it is here
+	revision uint64
+	keep     time.Duration // since Store.birth; 0: for ever
+}
+
+// New returns an empty store.
+func New() *Store {
+	s := &Store{seed: maphash.MakeSeed(), birth: time.Now()}
+	for i := range s.shards {
+		s.shards[i].entries = make(map[string]entry)
+	}
+	return s
+}
+
+// Close does nothing; it is there because stores have it.
+func (s *Store) Close() error { return nil }
+
+func (s *Store) shard(key string) *shard {
+	return &s.shards[maphash.String(s.seed, key)%shardCount]
+}
+
+// Get implements [backend.Backend].
+func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return backend.Entry{}, err
+	}
+	if err := backend.CheckKey(key); err != nil {
+		return backend.Entry{}, err
+	}
+	sh := s.shard(key)
+	sh.mu.RLock()
+	e, ok := sh.entries[key]
+	sh.mu.RUnlock()
+	if !ok {
+		return backend.Entry{}, backend.ErrNotFound
+	}
+	return e.public(key), nil
+}
+
+func (e entry) public(key string) backend.Entry {
+	return backend.Entry{Key: key, Value: bytes.Clone(e.value), Revision: e.revision}
+}
+
+// CompareAndSet implements [backend.Backend].
+func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := backend.CheckWrite(key, value, keep); err != nil {
+		return 0, err
+	}
+	var now, until time.Duration
+	if keep > 0 {
+		now = time.Since(s.birth)
+		until = max(now+keep, 0) // for ever, if it is so long that the sum overflows
+	}
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.entries[key].revision != expected {
+		return 0, backend.ErrConflict
+	}
+	sh.sweep(now)
+	sh.revision++
+	e := entry{bytes.Clone(value), sh.revision, until}
+	sh.entries[key] = e
+	sh.notify(key, e)
+	return e.revision, nil
+}
+
+// CompareAndDelete implements [backend.Backend].
+func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := backend.CheckDelete(key, expected); err != nil {
+		return err
+	}
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	switch sh.entries[key].revision {
+	case expected:
+		delete(sh.entries, key)
+		sh.notify(key, entry{})
+		return nil
+	case 0:
+		return backend.ErrNotFound
+	default:
+		return backend.ErrConflict
+	}
+}
+
+// sweep drops what need not be kept any more, once as many writes have come as there are entries, which makes
+// its cost a constant per write.
+func (sh *shard) sweep(now time.Duration) {
+	sh.writes++
+	if now == 0 || sh.writes <= len(sh.entries) {
+		return
+	}
+	sh.writes = 0
+	for key, e := range sh.entries {
+		if e.keep > 0 && e.keep <= now {
+			delete(sh.entries, key)
+			sh.notify(key, entry{})
+		}
+	}
+}
+
+// List implements [backend.Lister]. It looks at one shard at a time, and holds no lock while it yields.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+	return func(yield func(backend.Entry, error) bool) {
+		for i := range s.shards {
+			if err := ctx.Err(); err != nil {
+				yield(backend.Entry{}, err)
+				return
+			}
+			for _, e := range s.shards[i].list(prefix) {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (sh *shard) list(prefix string) []backend.Entry {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	var found []backend.Entry
+	for key, e := range sh.entries {
+		if strings.HasPrefix(key, prefix) {
+			found = append(found, e.public(key))
+		}
+	}
+	return found
+}

@@ -1,0 +1,112 @@
+// Package conformance proves that a [backend.Backend] keeps the promises of its interface.
+//
+// A backend's own tests need one function:
+//
+//	func TestConformance(t *testing.T) {
+//		conformance.Run(t, func(t *testing.T) backend.Backend {
+//			s, err := mystore.Open(t.TempDir())
+//			if err != nil {
+//				t.Fatal(err)
+//			}
+//			t.Cleanup(func() { s.Close() })
+//			return s
+//		})
+//	}
+//
+// The suite is a table of properties. Each is a subtest named for what it checks, and a failure begins with the promise that was
+// broken, in words, followed by the steps that broke it, shrunk to few. The inputs come from pgregory.net/rapid: its flags
+// apply, so that -rapid.checks=1000 looks harder, and -rapid.seed replays a failure. Properties of the optional capabilities
+// run if the backend has them.
+//
+// The suite takes no shortcuts for slow stores: against one that takes a millisecond for a durable write it runs for some ten seconds.
+package conformance
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/ailease/lease/backend"
+)
+
+// Run checks every promise of [backend.Backend], and of [backend.Lister] and [backend.Watcher] where the backend implements them. Each
+// property opens a store of its own: open returns an empty one that nobody else uses, and leaves its closing to t.Cleanup.
+func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
+	for _, p := range properties {
+		t.Run(p.name, func(t *testing.T) {
+			b := open(t)
+			if !p.applies(b) {
+				t.Skipf("the backend does not have this optional capability: %s", p.promise)
+			}
+			p.run(t, b)
+		})
+	}
+}
+
+// property is one row of the suite. Exactly one of each and once is set.
+type property struct {
+	name    string
+	promise string // what the interface says, in the words that a failure shows
+	needs   capability
+	each    func(s *subject, t *rapid.T) // for inputs that rapid draws, in a hundred cases
+	once    func(s *subject)             // for what takes its time
+}
+
+// properties are in the order in which a new backend best gets them right.
+var properties = []property{
+	{name: "absent", promise: "a key that was never written is absent: Get and CompareAndDelete say ErrNotFound, CompareAndSet at a revision ErrConflict", each: absent},
+	{name: "create", promise: "CompareAndSet with expected 0 writes if the key is absent, and is a conflict if it is not", each: create},
+	{name: "update", promise: "CompareAndSet writes only if the key's revision is exactly the expected one", each: update},
+	{name: "conflict", promise: "after ErrConflict nothing was written, and after success everything", each: conflict},
+	{name: "delete", promise: "CompareAndDelete removes the key only if its revision is exactly the expected one, and then it is absent", each: deletion},
+	{name: "revisions", promise: "revisions are greater than 0 and grow with every write of a key, also across deletion", each: revisions},
+	{name: "keys", promise: "keys are told apart by their bytes: case, normalisation, length and odd characters matter, prefixes do not", each: keys},
+	{name: "values", promise: "a value comes back byte for byte, from empty to 1 MiB", each: values},
+	{name: "aliasing", promise: "the backend shares no value's bytes with its caller, on the way in or out", each: aliasing},
+	{name: "invalid", promise: "arguments outside the limits are refused with ErrInvalid, and nothing is written", each: invalid},
+	{name: "keep", promise: "an entry stays readable for its keep, for ever if that is 0, and every write sets it anew; revisions grow also across its end", once: keep},
+	{name: "model", promise: "any sequence of calls behaves like a map with compare-and-set", each: model},
+	{name: "race to create", promise: "of concurrent calls that create one key, exactly one succeeds", each: raceToCreate},
+	{name: "lost update", promise: "of concurrent calls at one revision, exactly one succeeds, and no write is lost", each: lostUpdate},
+	{name: "fresh reads", promise: "Get sees every write that was acknowledged before it began", each: freshReads},
+	{name: "ended context", promise: "a call whose context has ended does nothing, and says so at once", each: endedContext},
+	{name: "cut short", promise: "a call whose context ends returns soon, having written all of its value or nothing, and lets go of the value", each: cutShort},
+	{name: "list", promise: "List yields each live key with the prefix exactly once, as it stands", needs: lister, each: list},
+	{name: "list while writing", promise: "a key that is there all the while is listed exactly once, whatever is written meanwhile, also by the one who lists", needs: lister, each: listWhileWriting},
+	{name: "list cut short", promise: "List ends when its caller breaks off or its context ends", needs: lister, each: listCutShort},
+	{name: "watch", promise: "Watch sends the newest state first, then later ones, never an earlier one, and always the last", needs: watcher, each: watch},
+	{name: "watch under load", promise: "a watch never goes back in time, whatever is written meanwhile, and always comes to the last state", needs: watcher, each: watchUnderLoad},
+	{name: "watch ends", promise: "when its context ends, a watch closes its channel and leaves nothing running", needs: watcher, once: watchEnds},
+}
+
+type capability uint8
+
+const (
+	none capability = iota
+	lister
+	watcher
+)
+
+func (p *property) applies(b backend.Backend) bool {
+	ok := true
+	switch p.needs {
+	case lister:
+		_, ok = b.(backend.Lister)
+	case watcher:
+		_, ok = b.(backend.Watcher)
+	}
+	return ok
+}
+
+func (p *property) run(t rapid.TB, b backend.Backend) {
+	t.Helper()
+	if p.once != nil {
+		defer report(t)
+		p.once(newSubject(b, p.promise))
+		return
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		defer report(t)
+		p.each(newSubject(b, p.promise), t)
+	})
+}
