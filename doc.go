@@ -1,0 +1,39 @@
+// Package lease gives one worker the exclusive right to do one long piece of work, remembers how it ended, and lets everyone else ask.
+//
+// Agents retry, crash and run in parallel; the work must be done once. A lease is a record under a key that names the
+// work. Whoever acquires it works, extends it if the work takes longer, and completes or fails it. All others are told that it is in
+// progress, or how it ended, for a week unless set otherwise:
+//
+//	m, err := lease.NewManager(memory.New()) // or sqlite, natskv: see package backends
+//	...
+//	l, acquired, err := m.Acquire(ctx, "support_chat_42", lease.AcquireOptions{TTL: 30 * time.Minute})
+//	switch {
+//	case err != nil:
+//		return err
+//	case !acquired:
+//		return fmt.Errorf("chat 42 is %s, ask again in %v", l.State, l.RetryAfter)
+//	}
+//	answer, err := answerChat(ctx, 42)
+//	if err != nil {
+//		_, err = m.Fail(ctx, l.Key, l.LeaseID, lease.Failure{Code: "model_error"})
+//		return err
+//	}
+//	_, err = m.Complete(ctx, l.Key, l.LeaseID, lease.Completion{Result: answer})
+//
+// # What is promised
+//
+//   - At most one holder at a time whose deadline has not passed, whichever process or host it runs on.
+//   - What was acknowledged is kept: a completed lease stays readable, with its result, for its retention, and is not acquired again within it.
+//   - Every acquisition of a key gets a fencing token greater than all before it, for ever. A resource that refuses smaller tokens
+//     than it has seen is safe even from a holder that does not know yet that it lost the lease.
+//   - An operation happened, or did not, or says that it does not know ([ErrUnknownOutcome]). A lost answer is looked into before that is said.
+//
+// # What is not
+//
+// Expiry does not end a lease, it opens it to takeover: work whose holder goes silent is done again by another, at least once, one at a time.
+// [AcquireOptions].AtMostOnce forbids that, for work that must rather stay undone. No lease stops a holder that works on past its
+// deadline; the fencing token does, where the work has its effects. Deadlines are wall-clock
+// times: Managers on several hosts need clocks that agree within [WithClockSkew].
+//
+// The package imports the standard library alone, and so does package backend, the interface to the stores.
+package lease

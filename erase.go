@@ -1,0 +1,67 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ailease/lease/backend"
+)
+
+// erase removes whatever lies under storeKey. Where a deletion's outcome is unknown it asks again, but only for the
+// lease that it set out to erase: a key that was acquired anew meanwhile is left alone.
+func (c *core) erase(ctx context.Context, storeKey string) error {
+	defer c.known.drop(storeKey)
+	var cause error // of the unknown outcome of a deletion, if any
+	var leaseID string
+	pause := settlePauseFirst
+	for range mostTries {
+		e, err := c.get(ctx, storeKey)
+		switch {
+		case err != nil && cause == nil:
+			return err
+		case err == nil && e.Revision == 0 && cause == nil:
+			return ErrNotFound
+		case err == nil && e.Revision == 0:
+			return nil
+		}
+		if err == nil {
+			var id string
+			retained := true
+			if r, err := decodeRecord(e); err == nil {
+				id, retained = r.LeaseID, r.stateAt(c.clock.Now(), c.skew) != StateNotFound
+			}
+			if cause != nil && id != leaseID {
+				return fmt.Errorf("%w: acquired anew meanwhile: %w", ErrUnknownOutcome, cause)
+			}
+			leaseID = id
+			err = c.backend.CompareAndDelete(ctx, storeKey, e.Revision)
+			switch {
+			case err == nil && retained:
+				return nil
+			case err == nil:
+				return ErrNotFound
+			case errors.Is(err, backend.ErrConflict), errors.Is(err, backend.ErrNotFound):
+				continue
+			case errors.Is(err, backend.ErrUnavailable) && cause == nil:
+				return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			case cause == nil:
+				cause = err
+				var end context.CancelFunc
+				ctx, end = patience(ctx)
+				defer end()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
+		case <-time.After(pause):
+			pause = min(2*pause, settlePauseMost)
+		}
+	}
+	if cause != nil {
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
+	}
+	return fmt.Errorf("%w: %d writers in a row came in between", ErrUnavailable, mostTries)
+}

@@ -1,0 +1,78 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Errors to branch on, with errors.Is. Every method of [Manager] returns them wrapped in an [*Error].
+// A context's own error comes through as such, and then nothing was written.
+var (
+	// ErrNotFound says that the key has no lease: it never had one, it was forgotten, or its retention is over.
+	ErrNotFound = errors.New("no such lease")
+
+	// ErrLost says that the lease id does not hold the key: another took the lease over after it had expired, or it never held it.
+	// The work must stop; nothing was written.
+	ErrLost = errors.New("lease lost")
+
+	// ErrFinished says that the lease has ended already, otherwise than asked. The [Error] carries how.
+	ErrFinished = errors.New("already finished")
+
+	// ErrInvalid says that an argument is outside its limits. The error is a [*FieldError]; nothing was written.
+	ErrInvalid = errors.New("invalid argument")
+
+	// ErrInputMismatch says that the key stands for work on another input: both input hashes are known, and they differ.
+	ErrInputMismatch = errors.New("input mismatch")
+
+	// ErrUnknownOutcome says that the store went away in the middle of a write and did not come back in time to tell
+	// whether it was applied. It may have been, or may still be. Calling again with the same arguments is safe: Extend, Complete, Fail and Cancel
+	// as they are, Acquire with the same request id.
+	ErrUnknownOutcome = errors.New("outcome unknown")
+
+	// ErrUnavailable says that the store could not be asked. Nothing was written.
+	ErrUnavailable = errors.New("store unavailable")
+
+	// ErrUnreadable says that what the store holds under the key is damaged, or was written by a newer version of this package.
+	// It is never overwritten; only [Manager.Forget] removes it.
+	ErrUnreadable = errors.New("unreadable record")
+)
+
+// Error is what every method of [Manager] returns. It says what was tried, why it failed, and what is known of the lease.
+type Error struct {
+	Op  string // the operation: "acquire", "extend", ...
+	Key string
+	Err error // wraps one of the errors above, or the context's
+
+	// Lease is the state that stood in the way, as read from the store. Its State is "" if none was read.
+	Lease Lease
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("lease: %s %s: %v", e.Op, quoted(e.Key), e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// FieldError is an argument outside its limits. errors.Is(err, [ErrInvalid]) holds for it.
+type FieldError struct {
+	Field   string // as the HTTP API names it: "key", "ttl", "metadata", "error_code", ...
+	Problem string // the limit and the value's size: "3000 bytes, limit 2048"
+}
+
+func (e *FieldError) Error() string { return fmt.Sprintf("%v: %s: %s", ErrInvalid, e.Field, e.Problem) }
+
+func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+// quoted keeps a message readable, and bounded, whatever was given as a key.
+func quoted(key string) string {
+	const most = 64
+	if len(key) <= most {
+		return fmt.Sprintf("%q", key)
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(key[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%q… (%d bytes)", key[:cut], len(key))
+}

@@ -1,0 +1,146 @@
+package lease
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ailease/lease/backend"
+)
+
+// Option changes a default of [NewManager], which reports values out of range.
+type Option func(*settings)
+
+type settings struct {
+	clock     Clock
+	logger    *slog.Logger
+	namespace string
+
+	defaultTTL time.Duration
+	minTTL     time.Duration
+	maxTTL     time.Duration
+	retention  time.Duration
+	skew       time.Duration
+	retryAfter time.Duration
+
+	maxKeyChars       int
+	maxMetadataBytes  int
+	maxResultBytes    int
+	maxErrorCodeBytes int
+	maxReasonBytes    int
+}
+
+func defaults() settings {
+	return settings{
+		clock:             SystemClock(),
+		logger:            slog.New(slog.DiscardHandler),
+		namespace:         "default",
+		defaultTTL:        time.Hour,
+		minTTL:            time.Second,
+		maxTTL:            30 * 24 * time.Hour,
+		retention:         7 * 24 * time.Hour,
+		retryAfter:        5 * time.Second,
+		maxKeyChars:       maxKeyChars,
+		maxMetadataBytes:  2048,
+		maxResultBytes:    256 << 10,
+		maxErrorCodeBytes: 128,
+		maxReasonBytes:    256,
+	}
+}
+
+// WithClock sets the clock; the default is [SystemClock]. For tests.
+func WithClock(c Clock) Option { return func(s *settings) { s.clock = c } }
+
+// WithLogger sets where the Manager reports what its caller cannot see: writes whose outcome had to be settled (warn)
+// and unreadable records (error). The default discards it. Lease ids and payloads are never logged.
+func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
+
+// WithNamespace sets the namespace, "default" unless set: 1 to 64 of the characters a-z, A-Z, 0-9, '.', '_' and '-'.
+// Managers of different namespaces share a store without seeing each other's keys. See also [Manager.InNamespace].
+func WithNamespace(name string) Option { return func(s *settings) { s.namespace = name } }
+
+// WithDefaultTTL sets the TTL of a lease that is acquired or extended without one; 1 hour unless set.
+func WithDefaultTTL(d time.Duration) Option { return func(s *settings) { s.defaultTTL = d } }
+
+// WithMinTTL sets the shortest TTL that may be asked for; 1 second unless set, which is also the least. A shorter one is an [ErrInvalid].
+func WithMinTTL(d time.Duration) Option { return func(s *settings) { s.minTTL = d } }
+
+// WithMaxTTL sets the longest TTL that is granted; 30 days unless set. A longer one is clamped.
+func WithMaxTTL(d time.Duration) Option { return func(s *settings) { s.maxTTL = d } }
+
+// WithRetention sets how long an ended lease stays readable, and how long an unfinished one is remembered past its deadline;
+// 7 days unless set, at least 1 second.
+func WithRetention(d time.Duration) Option { return func(s *settings) { s.retention = d } }
+
+// WithClockSkew sets by how much the clocks of the Managers of one store may differ; 0 unless set, right for one host. An expired lease
+// is taken over that much later than its deadline. Give every Manager of a store the same.
+func WithClockSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
+
+// WithRetryAfter sets the longest that [Lease].RetryAfter tells a poller to wait; 5 seconds unless set, at least 1 second.
+func WithRetryAfter(d time.Duration) Option { return func(s *settings) { s.retryAfter = d } }
+
+// WithMaxKeyChars sets how many characters (code points) a key may have; 256 unless set, which is also the most.
+func WithMaxKeyChars(n int) Option { return func(s *settings) { s.maxKeyChars = n } }
+
+// WithMaxMetadataBytes sets how long metadata may be, as compact JSON; 2048 unless set.
+func WithMaxMetadataBytes(n int) Option { return func(s *settings) { s.maxMetadataBytes = n } }
+
+// WithMaxResultBytes sets how long a result may be, as compact JSON; 256 KiB unless set.
+func WithMaxResultBytes(n int) Option { return func(s *settings) { s.maxResultBytes = n } }
+
+// WithMaxErrorCodeBytes sets how long an error code may be; 128 unless set.
+func WithMaxErrorCodeBytes(n int) Option { return func(s *settings) { s.maxErrorCodeBytes = n } }
+
+// WithMaxReasonBytes sets how long the reason of a cancellation may be; 256 unless set.
+func WithMaxReasonBytes(n int) Option { return func(s *settings) { s.maxReasonBytes = n } }
+
+// recordOverhead is more than a record takes beside its metadata, result, error code and reason: numbers, instants, ids and hashes at their
+// longest, each byte escaped.
+const recordOverhead = 16 << 10
+
+// longest is the bound on durations, so that no sum of an instant and a few of them leaves the calendar.
+const longest = 100 * 365 * 24 * time.Hour
+
+func (s *settings) check() error {
+	if s.clock == nil || s.logger == nil {
+		return &FieldError{"options", "the clock and the logger must not be nil"}
+	}
+	if err := checkNamespace(s.namespace); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		name             string
+		value, low, high time.Duration
+	}{
+		{"min_ttl", s.minTTL, time.Second, longest},
+		{"max_ttl", s.maxTTL, s.minTTL, longest},
+		{"default_ttl", s.defaultTTL, s.minTTL, s.maxTTL},
+		{"retention", s.retention, time.Second, longest},
+		{"clock_skew", s.skew, 0, time.Hour},
+		{"retry_after", s.retryAfter, time.Second, longest},
+	} {
+		if d.value < d.low || d.value > d.high {
+			return &FieldError{d.name, fmt.Sprintf("%v, must be from %v to %v", d.value, d.low, d.high)}
+		}
+	}
+	for _, n := range []struct {
+		name             string
+		value, low, high int
+	}{
+		{"max_key_chars", s.maxKeyChars, 1, maxKeyChars},
+		{"max_metadata_bytes", s.maxMetadataBytes, 2, backend.MaxValueBytes},
+		{"max_result_bytes", s.maxResultBytes, 1, backend.MaxValueBytes},
+		{"max_error_code_bytes", s.maxErrorCodeBytes, 1, 4096},
+		{"max_reason_bytes", s.maxReasonBytes, 1, 4096},
+	} {
+		if n.value < n.low || n.value > n.high {
+			return &FieldError{n.name, fmt.Sprintf("%d, must be from %d to %d", n.value, n.low, n.high)}
+		}
+	}
+	// Escaping makes up to six bytes of one, in all but what is JSON already.
+	total := s.maxMetadataBytes + s.maxResultBytes + 6*(s.maxErrorCodeBytes+s.maxReasonBytes) + recordOverhead
+	if total > backend.MaxValueBytes {
+		return &FieldError{"max_result_bytes", fmt.Sprintf("with metadata and the rest a record could have %d bytes, a backend takes %d", total, backend.MaxValueBytes)}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ailease/lease/backend"
+)
+
+// How long a write of unknown outcome is pursued: a while if the caller waits, and shortly, but at
+// least for one more try, after the caller's context has ended. This is about the store's time, not the leases', and so not the clock's.
+const (
+	settleFor         = 3 * time.Second
+	settleAfterCancel = 500 * time.Millisecond
+	settlePauseFirst  = 2 * time.Millisecond // doubled with each try
+	settlePauseMost   = 250 * time.Millisecond
+)
+
+// pendingWrite is a compare-and-set whose outcome is to be found out.
+type pendingWrite struct {
+	storeKey string
+	cur      stored
+	next     *record
+	value    []byte
+	keep     time.Duration
+}
+
+// settle finds out whether w, which failed with cause, was applied, and makes sure that it is if it still can be.
+//
+// A read alone proves nothing, because the first write may land later. So the same compare-and-set is sent
+// again: at most one of the two can land, and once either that or a conflict is known, neither can land any more. After a conflict, the
+// operation ids in the record tell whose write came first: Op is that of the last write, PrevOp that of the one before.
+//
+// The one exception is a write that expects the key to be absent: it can land a second time after the key was
+// forgotten. Forget is for operators who know that nobody works on the key.
+func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored, error) {
+	ctx, end := patience(ctx)
+	defer end()
+	tries := 0
+	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
+		tries++
+		revision, err := c.backend.CompareAndSet(ctx, w.storeKey, w.cur.revision, w.value, w.keep)
+		if err == nil {
+			c.settled(ctx, w, tries, "applied", cause)
+			return w.next.storedAt(revision), nil
+		}
+		if errors.Is(err, backend.ErrConflict) {
+			if e, err := c.get(ctx, w.storeKey); err == nil {
+				s, err := w.judge(e)
+				c.settled(ctx, w, tries, verdict(err), cause)
+				return s, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			c.settled(ctx, w, tries, "unknown", cause)
+			return stored{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// judge tells from the entry that stood in the way of w's second sending whether its first was applied.
+func (w *pendingWrite) judge(e backend.Entry) (stored, error) {
+	if e.Revision == 0 {
+		return stored{}, fmt.Errorf("%w: the record was erased meanwhile", ErrUnknownOutcome)
+	}
+	r, err := decodeRecord(e)
+	if err != nil {
+		return stored{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	expected := "" // the operation that wrote what w was to replace
+	if w.cur.rec != nil {
+		expected = w.cur.rec.Op
+	}
+	switch {
+	case r.Op == w.next.Op:
+		return stored{r, e.Revision}, nil
+	case r.PrevOp == w.next.Op && r.LeaseID == w.next.LeaseID: // applied, and then changed under the same lease id
+		w.next.Token = r.Token
+		return stored{rec: w.next}, nil // no revision: it does not stand any more
+	case r.PrevOp == w.next.Op:
+		return stored{}, fmt.Errorf("%w: taken over before the store's answer came, version %d", ErrLost, r.Version)
+	case r.PrevOp == expected && (expected != "" || r.Version == 1):
+		return stored{}, backend.ErrConflict // another write replaced what w was to replace
+	default:
+		return stored{}, fmt.Errorf("%w: overwritten more than once meanwhile", ErrUnknownOutcome)
+	}
+}
+
+func verdict(err error) string {
+	switch {
+	case err == nil || errors.Is(err, ErrLost):
+		return "applied"
+	case errors.Is(err, backend.ErrConflict):
+		return "not applied"
+	default:
+		return "unknown"
+	}
+}
+
+func (c *core) settled(ctx context.Context, w *pendingWrite, tries int, outcome string, cause error) {
+	c.logger.WarnContext(ctx, "lease: settled a write of unknown outcome",
+		"store_key", w.storeKey, "version", w.next.Version, "outcome", outcome, "tries", tries, "cause", cause)
+}
+
+// patience returns a context that outlives ctx by as much as it takes to settle a write, and no more.
+func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	p, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleFor)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(settleAfterCancel, cancel) })
+	return p, func() {
+		stop()
+		cancel()
+	}
+}
