@@ -151,12 +151,22 @@ func appendRaw(b []byte, name string, raw json.RawMessage) []byte {
 	return append(appendName(b, name), raw...)
 }
 
-// appendTime writes instants in UTC and of equal length, so that they sort as text.
+// appendTime writes instants in UTC and of equal length, so that they sort as text. RFC3339Nano, the one layout with a fast
+// path and nanoseconds, drops trailing zeros, which are put back here.
 func appendTime(b []byte, name string, t time.Time) []byte {
 	if t.IsZero() {
 		return b
 	}
 	b = append(appendName(b, name), '"')
-	b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000000Z07:00")
-	return append(b, '"')
+	const whole, full = len("2006-01-02T15:04:05"), len("2006-01-02T15:04:05.000000000")
+	begin := len(b)
+	b = t.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = b[:len(b)-1] // the Z
+	if len(b)-begin == whole {
+		b = append(b, '.')
+	}
+	for len(b)-begin < full {
+		b = append(b, '0')
+	}
+	return append(b, 'Z', '"')
 }
