@@ -1,0 +1,34 @@
+// Package httpserver exposes a [lease.Manager] over HTTP, in the wire format of the hosted OnceOnly API: its clients
+// work unchanged when their base URL points here.
+//
+//	h, err := httpserver.New(manager, httpserver.WithAPIKeys(map[string]string{os.Getenv("API_KEY"): "default"}))
+//	...
+//	mux.Handle("/v1/", h)                                       // beside the routes that are there already
+//	mux.Handle("/leases/", http.StripPrefix("/leases", h))      // or under a prefix: /leases/v1/ai/lease
+//
+// # Endpoints
+//
+//	POST /v1/ai/lease      acquire     key, ttl, metadata; input_hash, retry_failed, at_most_once; header Idempotency-Key
+//	POST /v1/ai/extend     extend      key, lease_id, ttl
+//	POST /v1/ai/complete   complete    key, lease_id, result, result_hash
+//	POST /v1/ai/fail       fail        key, lease_id, error_code, error_hash
+//	POST /v1/ai/cancel     cancel      key, lease_id, reason
+//	GET  /v1/ai/status     state       key
+//	GET  /v1/ai/result     and result  key
+//
+// Bodies are JSON objects; fields that are not known are ignored. ttl is in whole seconds; times are RFC 3339 in UTC, to the second;
+// ttl_left and retry_after_sec are whole seconds, rounded up. Every answer is JSON with a top-level "status", an error too, and carries X-Request-Id.
+//
+// # Who may ask what
+//
+// A caller is authenticated by one of [WithAPIKeys], [WithAuthenticator] and [WithoutAuth], which have to be chosen from. An API key
+// names a namespace, and keys of one namespace do not exist for another. Within a namespace a poller is shown the holder's lease id, as by the hosted API;
+// [WithHiddenLeaseIDs] ends that.
+//
+// # What an error means to a client
+//
+// 409 says that the work must stop: the lease is lost, or has ended otherwise. 503 is worth repeating, with the same
+// arguments: "unavailable" says that nothing was written, "unknown_outcome" that it may have been; an Idempotency-Key makes also an
+// acquire safe to repeat. 4xx besides are the client's mistakes. 500 is ours, but for status "unreadable_record": the store
+// holds a record that this version cannot read and will not overwrite.
+package httpserver

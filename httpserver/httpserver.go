@@ -1,0 +1,80 @@
+package httpserver
+
+import (
+	"net/http"
+
+	"github.com/ailease/lease"
+)
+
+// Handler serves the API of one Manager. It is safe for concurrent use, and has nothing to close.
+type Handler struct {
+	settings
+	manager *lease.Manager
+	routes  map[string]route
+}
+
+// route is what a path leads to. serve returns the body of a 200 answer, or an error of failure.go.
+type route struct {
+	method string
+	serve  func(c *call) (any, error)
+}
+
+// New returns a handler that answers for m. One of [WithAPIKeys], [WithAuthenticator] and [WithoutAuth] must be among
+// the options. An error wraps [lease.ErrInvalid].
+func New(m *lease.Manager, opts ...Option) (*Handler, error) {
+	s, err := newSettings(m, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{settings: s, manager: m, routes: map[string]route{
+		"/v1/ai/lease":    {http.MethodPost, acquire},
+		"/v1/ai/extend":   {http.MethodPost, extend},
+		"/v1/ai/complete": {http.MethodPost, complete},
+		"/v1/ai/fail":     {http.MethodPost, fail},
+		"/v1/ai/cancel":   {http.MethodPost, cancel},
+		"/v1/ai/status":   {http.MethodGet, status},
+		"/v1/ai/result":   {http.MethodGet, result},
+	}}, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := requestID(r)
+	w.Header().Set("X-Request-Id", id)
+	defer h.recoverPanic(w, r, id)
+	body, err := h.serve(w, r)
+	if err != nil {
+		h.refuse(w, r, id, err)
+		return
+	}
+	answer(w, http.StatusOK, body)
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
+	rt, ok := h.routes[r.URL.Path]
+	if !ok {
+		return nil, errNoEndpoint
+	}
+	if r.Method != rt.method && !(r.Method == http.MethodHead && rt.method == http.MethodGet) {
+		w.Header().Set("Allow", rt.method)
+		return nil, errMethod
+	}
+	m, err := h.admit(r)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{settings: &h.settings, manager: m, request: r}
+	if rt.method == http.MethodPost {
+		err = c.readBody(w)
+	} else {
+		err = c.readQuery()
+	}
+	if err != nil {
+		return nil, err
+	}
+	body, err := rt.serve(c)
+	if err != nil {
+		return nil, &keyed{c.key, c.where, err}
+	}
+	return body, nil
+}

@@ -1,0 +1,95 @@
+package httpserver
+
+import (
+	"fmt"
+	"log/slog"
+
+	"golang.org/x/time/rate"
+
+	"github.com/ailease/lease"
+)
+
+// Option changes a default of [New], which reports values out of range.
+type Option func(*settings)
+
+type settings struct {
+	authenticate Authenticator
+	authentics   int // how many options said who may call
+	keys         map[string]string
+	maxBodyBytes int64
+	hideLeaseIDs bool
+	perSecond    float64
+	burst        int
+	limits       *limits // nil: no limit
+	logger       *slog.Logger
+}
+
+// WithAPIKeys admits who sends one of the keys as "Authorization: Bearer <key>", each to the namespace that it maps to. Keys have from 8 to 256
+// printable ASCII characters without spaces; namespaces are those of [lease.WithNamespace]. Only the keys' SHA-256 is
+// kept, and compared in constant time.
+func WithAPIKeys(namespaces map[string]string) Option {
+	return func(s *settings) { s.keys, s.authentics = namespaces, s.authentics+1 }
+}
+
+// WithAuthenticator admits whom a does.
+func WithAuthenticator(a Authenticator) Option {
+	return func(s *settings) { s.authenticate, s.authentics = a, s.authentics+1 }
+}
+
+// WithoutAuth admits everybody, to the namespace of the Manager: for a handler behind an authentication of its own.
+func WithoutAuth() Option {
+	return func(s *settings) { s.authenticate, s.authentics = nobodyAsked, s.authentics+1 }
+}
+
+// WithMaxBodyBytes sets how large a request's body may be; 1 MiB unless set, which is more than the largest result, from 1 KiB to 64 MiB.
+func WithMaxBodyBytes(n int64) Option { return func(s *settings) { s.maxBodyBytes = n } }
+
+// WithHiddenLeaseIDs keeps the holder's lease id from pollers: only the answer to who acquires or extends a lease has it. With the id, whoever
+// may poll could also end the lease.
+func WithHiddenLeaseIDs() Option { return func(s *settings) { s.hideLeaseIDs = true } }
+
+// WithRateLimit bounds the requests of each namespace to perSecond, and burst at once, both greater than 0; beyond, they are answered with
+// 429 and Retry-After. The limit is this handler's own: several processes each have theirs. There is none unless set.
+func WithRateLimit(perSecond float64, burst int) Option {
+	return func(s *settings) { s.perSecond, s.burst, s.limits = perSecond, burst, &limits{} }
+}
+
+// WithLogger sets where the handler reports what its clients are not told: panics and unreadable records (error), and stores that cannot be reached
+// (warn), each with its request id. The default discards it.
+func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
+
+func newSettings(m *lease.Manager, opts []Option) (settings, error) {
+	s := settings{maxBodyBytes: 1 << 20, logger: slog.New(slog.DiscardHandler)}
+	for _, o := range opts {
+		o(&s)
+	}
+	invalid := func(field, problem string) (settings, error) {
+		return s, fmt.Errorf("httpserver: %w", &lease.FieldError{Field: field, Problem: problem})
+	}
+	switch {
+	case m == nil:
+		return invalid("manager", "must not be nil")
+	case s.logger == nil:
+		return invalid("logger", "must not be nil")
+	case s.authentics != 1:
+		return invalid("options", fmt.Sprintf("%d of WithAPIKeys, WithAuthenticator and WithoutAuth given, must be one", s.authentics))
+	case s.maxBodyBytes < 1<<10 || s.maxBodyBytes > 64<<20:
+		return invalid("max_body_bytes", fmt.Sprintf("%d, must be from %d to %d", s.maxBodyBytes, 1<<10, 64<<20))
+	case s.limits != nil && (!(s.perSecond > 0) || s.burst < 1):
+		return invalid("rate_limit", fmt.Sprintf("%v per second and %d at once, both must be greater than 0", s.perSecond, s.burst))
+	}
+	if s.limits != nil {
+		s.limits.rate, s.limits.burst = rate.Limit(s.perSecond), s.burst
+	}
+	if s.keys != nil {
+		ring, problem := newKeyring(m, s.keys)
+		if problem != "" {
+			return invalid("api_keys", problem)
+		}
+		s.authenticate, s.keys = ring.authenticate, nil
+	}
+	if s.authenticate == nil {
+		return invalid("options", "no API key, or no authenticator, given")
+	}
+	return s, nil
+}
