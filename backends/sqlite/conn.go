@@ -1,0 +1,51 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+)
+
+// conn is a connection that stays out of its pool, with the statements prepared on it. After trouble it is dropped, and made
+// anew when next needed.
+type conn struct {
+	*sql.Conn // nil if there is none
+	prepared  []*sql.Stmt
+}
+
+type statement struct {
+	into  **sql.Stmt
+	query string
+}
+
+// connect makes the connection, where there is none.
+func (c *conn) connect(ctx context.Context, db *sql.DB, statements []statement) (err error) {
+	if c.Conn, err = db.Conn(ctx); err != nil {
+		c.Conn = nil
+		return err
+	}
+	for _, s := range statements {
+		stmt, err := c.PrepareContext(ctx, s.query)
+		if err != nil {
+			c.drop()
+			return err
+		}
+		*s.into = stmt
+		c.prepared = append(c.prepared, stmt)
+	}
+	return nil
+}
+
+// drop closes the connection for good, not back into the pool. What it had not committed is thereby
+// rolled back. The statements go first: database/sql does not close those of a single connection, and SQLite would keep
+// the connection, its locks and its transaction for as long as there is one.
+func (c *conn) drop() {
+	if c.Conn == nil {
+		return
+	}
+	for _, s := range c.prepared {
+		s.Close()
+	}
+	c.Raw(func(any) error { return driver.ErrBadConn })
+	c.Conn, c.prepared = nil, nil
+}

@@ -1,0 +1,131 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/ailease/lease/backend"
+)
+
+// opError says what was tried. Its text is made only when somebody reads it: a
+// lost compare-and-set is an everyday answer and must cost nothing.
+type opError struct {
+	op  string
+	key string
+	err error
+}
+
+func (e *opError) Error() string {
+	return fmt.Sprintf("sqlite: %s %s: %v", e.op, quoted(e.key), e.err)
+}
+
+func (e *opError) Unwrap() error { return e.err }
+
+func failed(op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &opError{op, key, err}
+}
+
+// quoted keeps a message readable, and bounded, whatever the key.
+func quoted(key string) string {
+	const most = 64
+	if len(key) <= most {
+		return fmt.Sprintf("%q", key)
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(key[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%q… (%d bytes)", key[:cut], len(key))
+}
+
+var errClosed = fmt.Errorf("%w: the store is closed", backend.ErrUnavailable)
+
+// errNoVerdict is what a request holds from when it is taken until it is judged. It is
+// seen only if the leader panics in between.
+var errNoVerdict = errors.New("the writer stopped in the middle of the transaction; the outcome is unknown")
+
+// withdrawn is the answer to a caller whose context ended before its write was begun, and which therefore never will be.
+func withdrawn(ctx context.Context) error {
+	return fmt.Errorf("%w: nothing was written: %w", backend.ErrUnavailable, ctx.Err())
+}
+
+// unavailable wraps an error after which SQLite guarantees that nothing was written.
+func unavailable(err error) error {
+	return fmt.Errorf("%w: nothing was written: %w", backend.ErrUnavailable, explained(err))
+}
+
+// commitFailed wraps the error of a COMMIT that was then rolled back. SQLite writes the frame that makes a transaction valid last, so
+// with the lock not had, or the disk full, there is none. After any other error it may lie in the log although nobody sees it, and
+// a crash right now would bring it to life.
+func commitFailed(err error) error {
+	switch code(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL:
+		return unavailable(err)
+	}
+	return fmt.Errorf("commit failed, the outcome is unknown: %w", explained(err))
+}
+
+// explained adds what to do about err, if that is known.
+func explained(err error) error {
+	if advice := advise(code(err)); advice != "" {
+		return fmt.Errorf("%s: %w", advice, err)
+	}
+	return err
+}
+
+// readFailed wraps the error of a read. The store could not be asked, except where asking again will not help.
+func readFailed(err error) error {
+	switch code(err) {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR:
+		return explained(err)
+	}
+	return fmt.Errorf("%w: %w", backend.ErrUnavailable, explained(err))
+}
+
+// code is SQLite's primary result code, 0 for an error that is not SQLite's.
+func code(err error) int {
+	if e, ok := errors.AsType[*driver.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+func advise(code int) string {
+	switch code {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
+		return "another process holds the file's lock for longer than the busy timeout (look for an open transaction, or raise WithBusyTimeout)"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
+		return "the file cannot be written (this user needs write permission on the file, on its -wal and -shm files, and on their folder, and a file system that is not mounted read-only)"
+	case sqlite3.SQLITE_FULL:
+		return "the disk is full (free some space and try again)"
+	case sqlite3.SQLITE_CANTOPEN:
+		return "the file cannot be opened (its folder must exist, and this user must be allowed to read and write both)"
+	case sqlite3.SQLITE_NOTADB:
+		return "the file is not an SQLite database (give another path, or move the file away)"
+	case sqlite3.SQLITE_CORRUPT:
+		return "the file is damaged (restore a backup, or save what can be read with the sqlite3 shell's .recover)"
+	case sqlite3.SQLITE_IOERR:
+		return "the disk failed (look at the system's log; network file systems are not supported)"
+	case sqlite3.SQLITE_NOMEM:
+		return "out of memory"
+	}
+	return ""
+}
+
+// spoilsOnlyItself reports whether SQLite, on such an error, undoes the one statement and leaves the transaction as it was. After the others it
+// may have rolled back everything (https://sqlite.org/lang_transaction.html, section 3).
+func spoilsOnlyItself(err error) bool {
+	switch code(err) {
+	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:
+		return true
+	}
+	return false
+}

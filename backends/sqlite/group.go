@@ -1,0 +1,201 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds of one transaction. Its first request is always taken.
+const (
+	maxBatch      = 1024
+	maxBatchBytes = 4 << 20
+)
+
+// gatherRounds is how often a leader lets other goroutines run before it begins, so that those that were answered by
+// the last transaction can join this one. With nobody else to run it costs next to nothing.
+const gatherRounds = 4
+
+// group turns concurrent requests into transactions of many. There is no goroutine behind it: whoever comes first leads, which is to
+// say runs the transaction in its own goroutine; whoever comes meanwhile waits in the queue. When the
+// transaction has ended, the leader answers those whom it took along, and hands the lead to the first of the queue.
+type group struct {
+	// begin opens a transaction; if it fails nothing was written. finish carries out the requests in it, ends
+	// it, and leaves a verdict in each. Only the leader calls them.
+	begin  func(ctx context.Context) error
+	finish func(batch []*request)
+
+	mu     sync.Mutex
+	led    bool       // somebody leads
+	queue  []*request // those who wait, in order of arrival, all in state queued; empty unless led
+	closed bool
+	idle   chan struct{} // closed when closed and nobody leads any more
+}
+
+type request struct {
+	key      string
+	value    []byte
+	expected int64
+	keep     time.Duration
+	remove   bool
+
+	// Written by the leader, read by the caller once it is answered.
+	offset   int64  // which change of its transaction it is, from 1; 0: none
+	revision uint64 // of the change
+	err      error
+
+	state state         // guarded by group.mu
+	wake  chan struct{} // gets one message: the request is answered, or leads; nil for one that leads from the start
+}
+
+type state uint8
+
+const (
+	queued  state = iota // can be withdrawn
+	leading              // its caller was given the lead
+	taken                // is in a transaction
+)
+
+func newGroup(begin func(context.Context) error, finish func([]*request)) *group {
+	return &group{begin: begin, finish: finish, idle: make(chan struct{})}
+}
+
+// do carries out r and returns its verdict.
+func (g *group) do(ctx context.Context, r *request) error {
+	if ctx.Err() != nil {
+		return withdrawn(ctx)
+	}
+	if ctx.Done() != nil {
+		// The caller may return, and reuse its value, while a leader still reads it.
+		r.value = bytes.Clone(r.value)
+	}
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return errClosed
+	}
+	if !g.led {
+		g.led = true
+		g.mu.Unlock()
+		return g.lead(ctx, r)
+	}
+	r.wake = make(chan struct{}, 1)
+	g.queue = append(g.queue, r)
+	g.mu.Unlock()
+
+	select {
+	case <-r.wake:
+		if r.state == leading { // written before wake was sent, and nobody else changes it now
+			return g.lead(ctx, r)
+		}
+		return r.err
+	case <-ctx.Done():
+		return g.abandon(ctx, r)
+	}
+}
+
+// abandon answers a caller whose context ended while it waited.
+func (g *group) abandon(ctx context.Context, r *request) error {
+	g.mu.Lock()
+	switch r.state {
+	case queued:
+		i := slices.Index(g.queue, r)
+		g.queue = slices.Delete(g.queue, i, i+1)
+		g.mu.Unlock()
+		return withdrawn(ctx)
+	case leading:
+		g.mu.Unlock()
+		g.handOver()
+		return withdrawn(ctx)
+	}
+	g.mu.Unlock()
+	select {
+	case <-r.wake:
+		return r.err
+	default:
+		return ctx.Err() // its transaction is under way: the outcome is unknown
+	}
+}
+
+// lead runs one transaction, with r and whoever waits.
+func (g *group) lead(ctx context.Context, r *request) error {
+	var batch []*request
+	defer func() { // also after a panic of the driver: others wait
+		for _, q := range batch {
+			if q.wake != nil && q != r {
+				q.wake <- struct{}{}
+			}
+		}
+		g.handOver()
+	}()
+
+	for range gatherRounds {
+		runtime.Gosched()
+	}
+	if err := g.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return withdrawn(ctx) // of no concern to the others: the next of them tries
+		}
+		// Everybody who waits is told now. If each waited for the lock anew, the last would wait
+		// as many times the busy timeout as there are callers.
+		batch = g.take(r, false)
+		for _, q := range batch {
+			q.err = unavailable(err)
+		}
+		return r.err
+	}
+	batch = g.take(r, true)
+	g.finish(batch)
+	return r.err
+}
+
+// take moves requests from the queue to the leader's transaction.
+func (g *group) take(r *request, bounded bool) []*request {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, size := 0, len(r.value)
+	for ; n < len(g.queue); n++ {
+		size += len(g.queue[n].value)
+		if bounded && (n+1 >= maxBatch || size > maxBatchBytes) {
+			break
+		}
+	}
+	batch := make([]*request, 0, n+1)
+	batch = append(append(batch, r), g.queue[:n]...)
+	for _, q := range batch {
+		q.state, q.err = taken, errNoVerdict
+	}
+	g.queue = slices.Delete(g.queue, 0, n)
+	return batch
+}
+
+// handOver ends the caller's lead.
+func (g *group) handOver() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) > 0 {
+		next := g.queue[0]
+		g.queue = slices.Delete(g.queue, 0, 1)
+		next.state = leading
+		next.wake <- struct{}{}
+		return
+	}
+	g.led = false
+	if g.closed {
+		close(g.idle)
+	}
+}
+
+// close refuses new requests and waits for those under way. It must be called once.
+func (g *group) close() {
+	g.mu.Lock()
+	g.closed = true
+	if !g.led {
+		close(g.idle)
+	}
+	g.mu.Unlock()
+	<-g.idle
+}

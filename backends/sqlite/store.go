@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+
+	"github.com/ailease/lease/backend"
+)
+
+// Store keeps entries in one SQLite file. [Open] makes it.
+//
+// Errors of SQLite come wrapped, with what to do about them: in backend.ErrUnavailable where it is certain that nothing was written,
+// plain where it is not.
+type Store struct {
+	writeDB *sql.DB
+	readDB  *sql.DB
+	bun     *bun.DB // over readDB
+
+	writer *writer
+	group  *group
+	pool   *pool
+	hub    *hub
+
+	close    sync.Once
+	closeErr error
+}
+
+var (
+	_ backend.Backend = (*Store)(nil)
+	_ backend.Lister  = (*Store)(nil)
+	_ backend.Watcher = (*Store)(nil)
+)
+
+// newStore opens the connections to a file that is ready.
+func newStore(ctx context.Context, path string, o settings) (*Store, error) {
+	writeDB, err := sql.Open("sqlite", dsn(path, o, []string{o.synchronous.pragma()}))
+	if err != nil {
+		return nil, err
+	}
+	readDB, err := sql.Open("sqlite", dsn(path, o, []string{"query_only(true)"}))
+	if err != nil {
+		return nil, err
+	}
+	writeDB.SetMaxOpenConns(1)
+	readDB.SetMaxOpenConns(readers)
+
+	s := &Store{writeDB: writeDB, readDB: readDB, bun: bun.NewDB(readDB, sqlitedialect.New())}
+	s.pool = newPool(readDB)
+	s.hub = newHub(s.pool)
+	s.writer = &writer{db: writeDB, hub: s.hub}
+	s.group = newGroup(s.writer.begin, s.writer.finish)
+
+	err = s.writer.connect(context.WithoutCancel(ctx))
+	if err == nil {
+		_, err = s.pool.counter(ctx) // connects a reader
+	}
+	if err != nil {
+		s.Close()
+		return nil, explained(err)
+	}
+	return s, nil
+}
+
+// Close ends all watches, waits for the calls that are under way, and closes the file. Calls made
+// later fail with backend.ErrUnavailable. It may be called more than once.
+func (s *Store) Close() error {
+	s.close.Do(func() {
+		s.group.close()
+		s.hub.close()
+		s.pool.close()
+		s.writer.conn.drop()
+		s.closeErr = errors.Join(s.readDB.Close(), s.writeDB.Close())
+	})
+	return s.closeErr
+}
+
+// Get reads key, as [backend.Backend] says. An entry whose keep has ended is still there until a later write sweeps it away.
+func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return backend.Entry{}, failed("get", key, err)
+	}
+	if err := backend.CheckKey(key); err != nil {
+		return backend.Entry{}, failed("get", key, err)
+	}
+	e, err := s.pool.get(ctx, key)
+	return e, failed("get", key, err)
+}
+
+// CompareAndSet writes value under key if its revision is expected, as [backend.Backend] says.
+//
+// It returns when the write is safe on disk (see [WithSynchronous]). If ctx ends while the write waits for its turn, nothing is written
+// and the error wraps backend.ErrUnavailable besides the context's; if it ends later, the call returns the context's error at once or,
+// where it runs the transaction itself, the outcome as soon as the disk has answered.
+func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, failed("compare-and-set", key, withdrawn(ctx))
+	}
+	if err := backend.CheckWrite(key, value, keep); err != nil {
+		return 0, failed("compare-and-set", key, err)
+	}
+	r := &request{key: key, expected: toColumn(expected), value: value, keep: keep}
+	if err := s.group.do(ctx, r); err != nil {
+		return 0, failed("compare-and-set", key, err)
+	}
+	return r.revision, nil
+}
+
+// CompareAndDelete removes key if its revision is expected, as [backend.Backend] says. It is a write like CompareAndSet.
+func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint64) error {
+	if err := ctx.Err(); err != nil {
+		return failed("compare-and-delete", key, withdrawn(ctx))
+	}
+	if err := backend.CheckDelete(key, expected); err != nil {
+		return failed("compare-and-delete", key, err)
+	}
+	r := &request{key: key, expected: toColumn(expected), remove: true}
+	return failed("compare-and-delete", key, s.group.do(ctx, r))
+}
+
+// toColumn fits a revision into SQLite's signed integers. No entry has one so great, so it matches none.
+func toColumn(revision uint64) int64 { return int64(min(revision, math.MaxInt64)) }

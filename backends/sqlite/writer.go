@@ -1,0 +1,223 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/ailease/lease/backend"
+)
+
+// Entries whose keep has ended are dropped by the transactions that write anyway: at most sweepLimit in one, and when
+// fewer were due, not again before sweepPause. A store that nobody writes to drops nothing.
+//
+// Until it is swept an entry is there, for every operation alike: whether a key is absent is decided by transactions
+// alone, not by the clock of whoever looks.
+const (
+	sweepLimit = 100
+	sweepPause = time.Second
+)
+
+// writer is the one connection that writes. Only the leader of the group uses it.
+type writer struct {
+	db   *sql.DB // of one connection
+	hub  *hub
+	conn conn
+
+	beginStmt, commitStmt, rollbackStmt *sql.Stmt
+	insertStmt, updateStmt, removeStmt  *sql.Stmt
+	existsStmt, sweepStmt, countStmt    *sql.Stmt
+
+	nextSweep time.Time
+}
+
+// The hot path, prepared once. A change's revision is the counter plus its place in the transaction; the counter
+// itself is moved once, at the end, and not at all if nothing changed.
+const (
+	// An empty slice may reach SQLite as NULL, hence the coalesce.
+	insertSQL = `INSERT INTO entries (value, revision, keep_until, key)
+VALUES (coalesce(?, x''), (SELECT revision FROM counter) + ?, ?, ?) ON CONFLICT (key) DO NOTHING`
+	updateSQL = `UPDATE entries SET value = coalesce(?, x''), revision = (SELECT revision FROM counter) + ?, keep_until = ?
+WHERE key = ? AND revision = ?`
+	removeSQL = `DELETE FROM entries WHERE key = ? AND revision = ?`
+	existsSQL = `SELECT EXISTS (SELECT 1 FROM entries WHERE key = ?)`
+	sweepSQL  = `DELETE FROM entries WHERE key IN
+(SELECT key FROM entries WHERE keep_until <= ? ORDER BY keep_until LIMIT ?)`
+	countSQL = `UPDATE counter SET revision = revision + ? RETURNING revision`
+)
+
+func (w *writer) connect(ctx context.Context) error {
+	if w.conn.Conn != nil {
+		return nil
+	}
+	return w.conn.connect(ctx, w.db, []statement{
+		{&w.beginStmt, "BEGIN IMMEDIATE"},
+		{&w.commitStmt, "COMMIT"},
+		{&w.rollbackStmt, "ROLLBACK"},
+		{&w.insertStmt, insertSQL},
+		{&w.updateStmt, updateSQL},
+		{&w.removeStmt, removeSQL},
+		{&w.existsStmt, existsSQL},
+		{&w.sweepStmt, sweepSQL},
+		{&w.countStmt, countSQL},
+	})
+}
+
+// begin opens a transaction that holds the write lock of the file. The wait for the lock, and only that, ends with ctx.
+func (w *writer) begin(ctx context.Context) error {
+	if err := w.connect(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	_, err := w.beginStmt.ExecContext(ctx)
+	if err != nil && code(err) != sqlite3.SQLITE_BUSY {
+		w.rollback() // it may have begun after all, just when ctx ended
+	}
+	return err
+}
+
+// rollback undoes the transaction for certain: one that cannot be rolled back ends with its connection.
+func (w *writer) rollback() {
+	if _, err := w.rollbackStmt.Exec(); err != nil {
+		w.conn.drop()
+	}
+}
+
+// finish carries out batch in the transaction that begin opened. Nobody is answered before COMMIT has returned, neither
+// winner nor loser: a loser may have lost to a batch-mate whose write is not yet safe.
+func (w *writer) finish(batch []*request) {
+	now := time.Now() // after the wait for the lock: keep is counted from here
+	var changes int64
+	for _, r := range batch {
+		changed, err := w.apply(r, changes+1, now)
+		if err != nil {
+			w.rollback()
+			fail(batch, unavailable(err))
+			return
+		}
+		if changed {
+			changes++
+			r.offset = changes
+		}
+	}
+	if changes == 0 {
+		w.rollback() // no write, no sync
+		return
+	}
+	last, err := w.count(changes, now)
+	if err != nil {
+		w.rollback()
+		fail(batch, unavailable(err))
+		return
+	}
+	if _, err := w.commitStmt.Exec(); err != nil {
+		w.rollback()
+		fail(batch, commitFailed(err))
+		return
+	}
+	base := last.revision - uint64(last.changes)
+	for _, r := range batch {
+		if r.offset > 0 {
+			r.revision = base + uint64(r.offset)
+		}
+	}
+	w.hub.committed(base, last.revision, batch)
+}
+
+// apply carries out one request as change n of the transaction and sets its verdict. The error, if any, is the end of the
+// whole transaction.
+func (w *writer) apply(r *request, n int64, now time.Time) (changed bool, err error) {
+	var res sql.Result
+	switch {
+	case r.remove:
+		res, err = w.removeStmt.Exec(r.key, r.expected)
+	case r.expected == 0:
+		res, err = w.insertStmt.Exec(r.value, n, keepUntil(now, r.keep), r.key)
+	default:
+		res, err = w.updateStmt.Exec(r.value, n, keepUntil(now, r.keep), r.key, r.expected)
+	}
+	if err != nil {
+		if !spoilsOnlyItself(err) || !w.inTransaction() {
+			return false, err
+		}
+		r.err = unavailable(err)
+		return false, nil
+	}
+	rows, err := res.RowsAffected()
+	if err != nil {
+		return false, err
+	}
+	if rows > 0 {
+		r.err = nil
+		return true, nil
+	}
+	r.err = backend.ErrConflict
+	if r.remove {
+		var exists bool
+		if err := w.existsStmt.QueryRow(r.key).Scan(&exists); err != nil {
+			return false, err
+		}
+		if !exists {
+			r.err = backend.ErrNotFound
+		}
+	}
+	return false, nil
+}
+
+// inTransaction finds out whether SQLite has kept the transaction after a statement failed (a trigger that somebody added can
+// roll it back). Without this, the batch-mates would go on without one.
+func (w *writer) inTransaction() bool {
+	_, err := w.beginStmt.Exec()
+	return code(err) == sqlite3.SQLITE_ERROR // "cannot start a transaction within a transaction"
+}
+
+type counted struct {
+	revision uint64 // the counter after the transaction
+	changes  int64  // by how much it grew
+}
+
+// count sweeps, if it is time, and moves the counter. A sweep counts as one change, because it makes a new state.
+func (w *writer) count(changes int64, now time.Time) (counted, error) {
+	if !now.Before(w.nextSweep) {
+		res, err := w.sweepStmt.Exec(now.UnixMilli(), sweepLimit)
+		if err != nil {
+			return counted{}, fmt.Errorf("sweep: %w", err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return counted{}, err
+		}
+		if n > 0 {
+			changes++
+		}
+		if n < sweepLimit {
+			w.nextSweep = now.Add(sweepPause)
+		}
+	}
+	var revision int64
+	if err := w.countStmt.QueryRow(changes).Scan(&revision); err != nil {
+		if errors.Is(err, sql.ErrNoRows) {
+			err = errors.New("the row of table counter is missing: the file was changed by something else")
+		}
+		return counted{}, err
+	}
+	return counted{uint64(revision), changes}, nil
+}
+
+// keepUntil rounds up to whole milliseconds, and the sweep compares with the time rounded down: nothing is dropped early.
+func keepUntil(now time.Time, keep time.Duration) any {
+	if keep == 0 {
+		return nil
+	}
+	return now.Add(keep).Add(time.Millisecond - 1).UnixMilli() // in two steps, since the sum of the durations could overflow
+}
+
+// fail gives the whole batch one verdict.
+func fail(batch []*request, err error) {
+	for _, r := range batch {
+		r.offset, r.revision, r.err = 0, 0, err
+	}
+}
