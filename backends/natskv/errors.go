@@ -1,0 +1,113 @@
+package natskv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ailease/lease/backend"
+)
+
+// opError says what was tried. Its text is made only when somebody reads it: a lost compare-and-set is an everyday answer.
+type opError struct {
+	op  string
+	key string
+	err error
+}
+
+func (e *opError) Error() string { return fmt.Sprintf("natskv: %s %s: %v", e.op, quoted(e.key), e.err) }
+
+func (e *opError) Unwrap() error { return e.err }
+
+func failed(op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &opError{op, key, err}
+}
+
+// quoted keeps a message readable, and bounded, whatever the key.
+func quoted(key string) string {
+	const most = 64
+	if len(key) <= most {
+		return fmt.Sprintf("%q", key)
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(key[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%q… (%d bytes)", key[:cut], len(key))
+}
+
+var errClosed = fmt.Errorf("%w: the store is closed", backend.ErrUnavailable)
+
+// Error codes of the server (errors.json in its sources) that the client has no names for.
+const (
+	codeResourcesAccount jetstream.ErrorCode = 10002
+	codeResources        jetstream.ErrorCode = 10023
+	codeResourcesMemory  jetstream.ErrorCode = 10028
+	codeResourcesStorage jetstream.ErrorCode = 10047
+	codeTooLarge         jetstream.ErrorCode = 10054
+	codeWrongSequence    jetstream.ErrorCode = 10071 // with the last sequence in its text
+	codeStoreFailed      jetstream.ErrorCode = 10077
+	codeWrongConstant    jetstream.ErrorCode = 10164 // the same from replicated streams, where another write is under way
+)
+
+func apiCode(err error) jetstream.ErrorCode {
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return e.ErrorCode
+	}
+	return 0
+}
+
+// writeFailed tells from the error of a publish whether it is certain that nothing was written. A stream checks its limits and the expected sequence before
+// it stores or replicates anything, so refusals for these are certain; a server that could not finish, or did not answer, leaves it open.
+func writeFailed(err error) error {
+	switch code := apiCode(err); {
+	case code == codeWrongSequence || code == codeWrongConstant:
+		return backend.ErrConflict
+	case code == codeTooLarge || errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("%w: the value and its headers are larger than the server takes: raise its max_payload (2MB holds every value), or the stream's maximum message size: %w", backend.ErrInvalid, err)
+	case code == codeResources || code == codeResourcesAccount || code == codeResourcesMemory || code == codeResourcesStorage:
+		return fmt.Errorf("%w: the server has no room left: raise the limits of JetStream or of the account: %w", backend.ErrUnavailable, err)
+	case code == codeStoreFailed && fullStream(err):
+		return fmt.Errorf("%w: the bucket is full: raise its limits: %w", backend.ErrUnavailable, err)
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("%w: no server has the bucket just now (no leader, no JetStream, or the bucket is gone): %w", backend.ErrUnavailable, err)
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return fmt.Errorf("%w: not connected to a server: %w", backend.ErrUnavailable, err)
+	}
+	return fmt.Errorf("the outcome is unknown: %w", err)
+}
+
+func fullStream(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (e.Description == "maximum bytes exceeded" || e.Description == "maximum messages exceeded")
+}
+
+// readFailed wraps the error of a read: the store could not be asked.
+func readFailed(err error) error {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return fmt.Errorf("%w: not connected to a server: %w", backend.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+}
+
+// explained adds what to do about an error of the opening, if that is known.
+func explained(err error, s settings) error {
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("the server has no JetStream: start it with --jetstream, or a jetstream block in its configuration: %w", err)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fmt.Errorf("JetStream is not enabled for this account: enable it in the server's configuration: %w", err)
+	case apiCode(err) == 10005 || apiCode(err) == 10074 || apiCode(err) == codeResources:
+		return fmt.Errorf("%d replicas need as many servers with room for them: lower the number, or add servers: %w", s.replicas, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return fmt.Errorf("JetStream does not answer within %v: does the cluster have a leader, and this user permission for $JS.API.>? %w", s.timeout, err)
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+package natskv
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ailease/lease/backend"
+)
+
+// listAhead is how many entries are read at once, and held until they are yielded.
+const listAhead = 64
+
+// List yields the entries whose key begins with prefix, as [backend.Lister] says. It asks the leader for the names of all keys in one request, and then for each
+// entry: a consumer would be quicker, but one loses sight of a key that is written again and again. What is in the bucket under names
+// that no key has is passed over. The server sends names by the hundred thousand: in a bucket with more keys, one may be missed while others are deleted.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+	return func(yield func(backend.Entry, error) bool) {
+		fail := func(err error) { yield(backend.Entry{}, failed("list", prefix, err)) }
+		if err := s.ready(ctx); err != nil {
+			fail(err)
+			return
+		}
+		keys, err := s.keys(ctx, prefix)
+		if err != nil {
+			fail(err)
+			return
+		}
+		for len(keys) > 0 {
+			if err := ctx.Err(); err != nil {
+				fail(err)
+				return
+			}
+			n := min(len(keys), listAhead)
+			found, err := s.getAll(ctx, keys[:n])
+			if err != nil {
+				fail(err)
+				return
+			}
+			keys = keys[n:]
+			for _, e := range found {
+				if e.Revision != 0 && !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// keys returns those that begin with prefix, of deleted entries too.
+func (s *Store) keys(ctx context.Context, prefix string) ([]string, error) {
+	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(s.prefix+">"))
+	if err != nil {
+		return nil, readFailed(err)
+	}
+	var keys []string
+	for subject := range info.State.Subjects {
+		if key, ok := unescape(strings.TrimPrefix(subject, s.prefix)); ok && strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+// getAll reads keys side by side. An absent one has revision 0.
+func (s *Store) getAll(ctx context.Context, keys []string) ([]backend.Entry, error) {
+	entries := make([]backend.Entry, len(keys))
+	errs := make([]error, len(keys))
+	var wg sync.WaitGroup
+	for i, key := range keys {
+		wg.Go(func() {
+			m, err := s.last(ctx, escape(key))
+			if errs[i] = err; err == nil && m.live() {
+				entries[i] = m.entry(key)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
+}

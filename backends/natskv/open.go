@@ -1,0 +1,167 @@
+package natskv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ailease/lease/backend"
+)
+
+// Open connects to the servers at url, which may be several, separated by commas, and opens the bucket there; it makes the
+// bucket if it is absent. Several processes may do so at the same time. ctx bounds only the opening.
+//
+// A bucket that would lose leases, or answer reads from a replica that lags, is refused and left as it is: the
+// error says what to change.
+func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
+	s, err := newSettings(opts)
+	if err != nil {
+		return nil, fmt.Errorf("natskv: open: %w", err)
+	}
+	nc, err := connect(ctx, url, s)
+	if err != nil {
+		return nil, fmt.Errorf("natskv: connect to %s: %w", redacted(url), err)
+	}
+	store, err := open(ctx, nc, s)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	store.ownsConn = true
+	return store, nil
+}
+
+// New opens the bucket over a connection of the caller's, which Close leaves open. The connection's options remain the caller's: with a buffer for
+// what is sent while it reconnects, which is nats.go's default, a write that failed may still be applied much later; nats.ReconnectBufSize(-1) spares its callers that.
+func New(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
+	s, err := newSettings(opts)
+	if err != nil {
+		return nil, fmt.Errorf("natskv: open: %w", err)
+	}
+	if nc == nil {
+		return nil, fmt.Errorf("natskv: open: %w: the connection is nil", backend.ErrInvalid)
+	}
+	return open(ctx, nc, s)
+}
+
+func connect(ctx context.Context, url string, s settings) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name("leases in " + s.bucket),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		// Without a connection nothing is sent, now or later: a write then fails with ErrUnavailable, and not with an unknown outcome.
+		nats.ReconnectBufSize(-1),
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		opts = append(opts, nats.Timeout(min(s.timeout, time.Until(deadline))))
+	}
+	nc, err := nats.Connect(url, append(opts, s.connect...)...)
+	switch {
+	case err == nil && ctx.Err() != nil:
+		nc.Close()
+		return nil, ctx.Err()
+	case err == nil:
+		return nc, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
+		return nil, fmt.Errorf("the server refuses the credentials: give user and password in the URL, or WithConnectOptions: %w", err)
+	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout):
+		return nil, fmt.Errorf("no server answers: is nats-server running there, and the port right? %w", err)
+	}
+	return nil, err
+}
+
+// redacted is a list of URLs without passwords.
+func redacted(list string) string {
+	if u, err := url.Parse(list); err == nil && u.Host != "" {
+		return u.Redacted()
+	}
+	return "the servers"
+}
+
+func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	failed := func(err error) error { return fmt.Errorf("natskv: open bucket %q: %w", s.bucket, err) }
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(s.timeout))
+	if err != nil {
+		return nil, failed(err)
+	}
+	stream, err := bind(ctx, js, s)
+	if err != nil {
+		return nil, failed(explained(err, s))
+	}
+	config := stream.CachedInfo().Config
+	if problem := unsuitable(config, s.bucket); problem != "" {
+		return nil, failed(errors.New(problem))
+	}
+	kv, err := js.KeyValue(ctx, s.bucket)
+	if err != nil {
+		return nil, failed(explained(err, s))
+	}
+	return &Store{
+		nc: nc, js: js, stream: stream, kv: kv,
+		prefix:  subjectPrefix(s.bucket),
+		bucket:  s.bucket,
+		expires: config.AllowMsgTTL,
+		closing: make(chan struct{}),
+	}, nil
+}
+
+func streamName(bucket string) string    { return "KV_" + bucket }
+func subjectPrefix(bucket string) string { return "$KV." + bucket + "." }
+
+// bind returns the bucket's stream, which it makes if it is absent. It is made by hand: those that CreateKeyValue makes let any replica answer reads.
+func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.Stream, error) {
+	stream, err := js.Stream(ctx, streamName(s.bucket))
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return stream, err
+	}
+	stream, err = js.CreateStream(ctx, jetstream.StreamConfig{
+		Name:              streamName(s.bucket),
+		Description:       "AI leases: a record under each key. Do not delete: fencing tokens are its sequence numbers",
+		Subjects:          []string{subjectPrefix(s.bucket) + ">"},
+		Storage:           jetstream.FileStorage,
+		Replicas:          s.replicas,
+		MaxMsgsPerSubject: 1,
+		Discard:           jetstream.DiscardNew,
+		DenyDelete:        true,
+		AllowRollup:       true,
+		AllowDirect:       false,
+		AllowMsgTTL:       true, // ignored by servers before 2.11, which keep everything for ever
+	})
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
+		return js.Stream(ctx, streamName(s.bucket))
+	}
+	return stream, err
+}
+
+// unsuitable says what is wrong with a bucket, and what to do about it, or "".
+func unsuitable(c jetstream.StreamConfig, bucket string) string {
+	edit := func(problem, flag string) string {
+		return fmt.Sprintf("%s: give leases a bucket of their own, or run: nats stream edit %s %s", problem, streamName(bucket), flag)
+	}
+	switch {
+	case c.Mirror != nil || len(c.Sources) > 0:
+		return "it copies another stream, and cannot be compared and set: give leases a bucket of their own"
+	case len(c.Subjects) != 1 || c.Subjects[0] != subjectPrefix(bucket)+">":
+		return fmt.Sprintf("its subjects are %q, must be %q: give leases a bucket of their own", c.Subjects, subjectPrefix(bucket)+">")
+	case c.AllowDirect:
+		return edit("any replica may answer its reads, also one that lags", "--no-allow-direct")
+	case c.MaxAge != 0:
+		return edit(fmt.Sprintf("it drops every entry after %v", c.MaxAge), "--max-age=-1")
+	case c.Retention != jetstream.LimitsPolicy:
+		return fmt.Sprintf("its retention policy is %v, must be limits: give leases a bucket of their own", c.Retention)
+	case c.Discard != jetstream.DiscardNew && (c.MaxBytes > 0 || c.MaxMsgs > 0):
+		return edit("it drops old entries when it is full", "--discard=new")
+	case c.NoAck:
+		return edit("it does not acknowledge writes", "--ack")
+	}
+	return ""
+}

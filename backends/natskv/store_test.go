@@ -1,0 +1,243 @@
+package natskv_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/backends/natskv"
+)
+
+var ctx = context.Background()
+
+func set(t testing.TB, b backend.Backend, key string, expected uint64, value string, keep time.Duration) uint64 {
+	t.Helper()
+	revision, err := b.CompareAndSet(ctx, key, expected, []byte(value), keep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return revision
+}
+
+// bucketOf returns what others see of a bucket.
+func bucketOf(t testing.TB, url, bucket string) (jetstream.JetStream, jetstream.Stream) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(ctx, "KV_"+bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js, stream
+}
+
+// TestMarkersAreNotEntries: a deletion leaves a marker with a number of its own. It must never pass for an entry's revision, not for a Store that made it nor
+// for one that has not heard of it.
+func TestMarkersAreNotEntries(t *testing.T) {
+	for name, setup := range map[string]func(t *testing.T) (url string, opts []natskv.Option){
+		"alone": func(t *testing.T) (string, []natskv.Option) { return alone(t).ClientURL(), nil },
+		"cluster": func(t *testing.T) (string, []natskv.Option) {
+			return startCluster(t).url(), []natskv.Option{natskv.WithReplicas(3)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, opts := setup(t)
+			s, other := open(t, url, opts...), open(t, url, opts...)
+			first := set(t, s, "k", 0, "v", time.Hour)
+			if err := s.CompareAndDelete(ctx, "k", first); err != nil {
+				t.Fatal(err)
+			}
+			_, stream := bucketOf(t, url, "leases")
+			info, err := stream.Info(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			marker := info.State.LastSeq
+			if marker <= first {
+				t.Fatalf("the last number is %d, the entry's was %d", marker, first)
+			}
+			for _, b := range []*natskv.Store{s, other} {
+				if _, err := b.CompareAndSet(ctx, "k", marker, nil, 0); !errors.Is(err, backend.ErrConflict) {
+					t.Errorf("a compare-and-set that expects the marker: %v", err)
+				}
+				if err := b.CompareAndDelete(ctx, "k", marker); !errors.Is(err, backend.ErrNotFound) {
+					t.Errorf("a compare-and-delete that expects the marker: %v", err)
+				}
+				if _, err := b.Get(ctx, "k"); !errors.Is(err, backend.ErrNotFound) {
+					t.Errorf("get: %v", err)
+				}
+			}
+			again := set(t, other, "k", 0, "w", time.Hour)
+			if again <= marker {
+				t.Errorf("revision %d after %d", again, marker)
+			}
+			if _, err := s.CompareAndSet(ctx, "k", 0, nil, 0); !errors.Is(err, backend.ErrConflict) {
+				t.Errorf("creating it twice: %v", err)
+			}
+		})
+	}
+}
+
+// TestKeep looks at what is sent to the server: whole seconds, never fewer than asked for, with every write anew.
+func TestKeep(t *testing.T) {
+	url := alone(t).ClientURL()
+	s := open(t, url)
+	_, stream := bucketOf(t, url, "leases")
+	var revision uint64
+	for _, tt := range []struct {
+		keep time.Duration
+		want string
+	}{
+		{time.Hour, "3600s"},
+		{1500 * time.Millisecond, "2s"},
+		{time.Nanosecond, "1s"},
+		{0, ""},
+		{time.Minute + 1, "61s"},
+		{1<<63 - 1, ""},
+	} {
+		revision = set(t, s, "k", revision, "v", tt.keep)
+		m, err := stream.GetLastMsgForSubject(ctx, "$KV.leases.k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Header.Get(jetstream.MsgTTLHeader); got != tt.want {
+			t.Errorf("keep %v is sent as %q, want %q", tt.keep, got, tt.want)
+		}
+	}
+	set(t, s, "k", revision, "v", time.Second)
+	eventually(t, "the server drops an entry whose keep has ended", func() bool {
+		_, err := s.Get(ctx, "k")
+		return errors.Is(err, backend.ErrNotFound)
+	})
+	if next := set(t, s, "k", 0, "v", 0); next <= revision {
+		t.Errorf("revision %d after %d", next, revision)
+	}
+}
+
+func TestLongestKeys(t *testing.T) {
+	o := options(t.TempDir())
+	o.MaxPayload = 0 // as servers are that nobody has configured
+	s := open(t, start(t, o).ClientURL(), natskv.WithBucket(strings.Repeat("b", 64)))
+	key := strings.Repeat("é", backend.MaxKeyBytes/2)
+	states, err := s.Watch(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-states
+	revision := set(t, s, key, 0, "v", time.Hour)
+	if e := <-states; e.Revision != revision || e.Key != key {
+		t.Errorf("the watch sent revision %d of a key of %d bytes", e.Revision, len(e.Key))
+	}
+	for e, err := range s.List(ctx, key[:100]) {
+		if err != nil || e.Key != key {
+			t.Errorf("list: a key of %d bytes, %v", len(e.Key), err)
+		}
+	}
+	_, err = s.CompareAndSet(ctx, "large", 0, make([]byte, backend.MaxValueBytes), 0)
+	if !errors.Is(err, backend.ErrInvalid) || !strings.Contains(err.Error(), "max_payload") {
+		t.Errorf("a value that this server does not take: %v", err)
+	}
+	set(t, s, "nearly as large", 0, string(make([]byte, backend.MaxValueBytes-512)), time.Hour)
+}
+
+func TestForeignNamesAreNotListed(t *testing.T) {
+	url := alone(t).ClientURL()
+	s := open(t, url)
+	set(t, s, "ours", 0, "v", 0)
+	js, _ := bucketOf(t, url, "leases")
+	if _, err := js.Publish(ctx, "$KV.leases.not.ours", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range s.List(ctx, "") {
+		if err != nil || e.Key != "ours" {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+}
+
+// TestDeletedByATool: what `nats kv del` and `nats kv purge` leave is a deletion too.
+func TestDeletedByATool(t *testing.T) {
+	url := alone(t).ClientURL()
+	s := open(t, url)
+	js, _ := bucketOf(t, url, "leases")
+	kv, err := js.KeyValue(ctx, "leases")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, remove := range map[string]func() error{
+		"del":   func() error { return kv.Delete(ctx, "k") },
+		"purge": func() error { return kv.Purge(ctx, "k") },
+	} {
+		set(t, s, "k", 0, "v", 0)
+		states, err := s.Watch(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-states
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		if e := <-states; e.Revision != 0 {
+			t.Errorf("%s: the watch sent %+v", name, e)
+		}
+		if _, err := s.Get(ctx, "k"); !errors.Is(err, backend.ErrNotFound) {
+			t.Errorf("%s: get: %v", name, err)
+		}
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	url := alone(t).ClientURL()
+	open(t, url) // so that the bucket is there, with what the server does for it
+	before := goleak.IgnoreCurrent()
+	s, err := natskv.Open(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision := set(t, s, "k", 0, "v", 0)
+	states, err := s.Watch(ctx, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e, ok := <-states; !ok || e.Revision != revision {
+		t.Errorf("%+v, %t", e, ok)
+	}
+	if _, ok := <-states; ok {
+		t.Error("the watch is still open")
+	}
+	for what, call := range map[string]func() error{
+		"get":    func() error { _, err := s.Get(ctx, "k"); return err },
+		"set":    func() error { _, err := s.CompareAndSet(ctx, "k", revision, nil, 0); return err },
+		"delete": func() error { return s.CompareAndDelete(ctx, "k", revision) },
+		"watch":  func() error { _, err := s.Watch(ctx, "k"); return err },
+		"list": func() (err error) {
+			for _, err = range s.List(ctx, "") {
+			}
+			return err
+		},
+	} {
+		if err := call(); !errors.Is(err, backend.ErrUnavailable) {
+			t.Errorf("%s after Close: %v", what, err)
+		}
+	}
+	goleak.VerifyNone(t, before)
+}
