@@ -47,7 +47,8 @@ func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored
 			return w.next.storedAt(revision), nil
 		}
 		if errors.Is(err, backend.ErrConflict) {
-			if e, err := c.get(ctx, w.storeKey); err == nil {
+			// A replicated store may also refuse because a write is still under way, perhaps our first. Then nothing has changed yet.
+			if e, err := c.get(ctx, w.storeKey); err == nil && e.Revision != w.cur.revision {
 				s, err := w.judge(e)
 				c.settled(ctx, w, tries, verdict(err), cause)
 				return s, err

@@ -37,6 +37,9 @@ func requestLost(write) (uint64, error) { return 0, errLostAnswer }
 
 func unavailable(write) (uint64, error) { return 0, backend.ErrUnavailable }
 
+// busy is a store that refuses a write because another is under way.
+func busy(write) (uint64, error) { return 0, backend.ErrConflict }
+
 // hangs until its caller gives up, having applied the write.
 func hangs(w write) (uint64, error) {
 	_, _ = w.apply()
@@ -152,6 +155,7 @@ func TestUnknownOutcomesAreSettled(t *testing.T) {
 		{"the request is lost", []day{requestLost}},
 		{"both are lost, again and again", []day{requestLost, requestLost, answerLost, answerLost, requestLost, answerLost}},
 		{"the answer is lost and then the store is away for a while", []day{answerLost, unavailable, unavailable, unavailable}},
+		{"the request is lost, and the next is refused because of it", []day{requestLost, busy, busy}},
 		{"the request lands after it was sent again", []day{held1, after1}},
 		{"the request lands before it is sent again", []day{held2, after2}},
 	} {
