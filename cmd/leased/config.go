@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/peterbourgon/ff/v3"
+)
+
+// config is what the flags and the environment say.
+type config struct {
+	addr         string
+	backend      string
+	keyFile      string
+	noAuth       bool
+	hideLeaseIDs bool
+	defaultTTL   time.Duration
+	maxTTL       time.Duration
+	retention    time.Duration
+	clockSkew    time.Duration
+	rateLimit    float64
+
+	apiKey string // from the environment alone: a flag could be read by every user of the machine
+}
+
+func parse(args []string, usage io.Writer) (config, error) {
+	var c config
+	fs := flag.NewFlagSet("leased", flag.ContinueOnError)
+	fs.SetOutput(usage)
+	fs.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
+	fs.StringVar(&c.backend, "backend", "sqlite:leased.db", "`URL` of the store: sqlite:///path/leases.db, nats://host:4222?bucket=leases&replicas=3 or memory:")
+	fs.StringVar(&c.keyFile, "api-keys", "", "`file` with an API key and its namespace on each line (default leased.keys, made with one key if it is absent)")
+	fs.BoolVar(&c.noAuth, "no-auth", false, "admit everybody to the namespace \"default\"; on loopback addresses only")
+	fs.BoolVar(&c.hideLeaseIDs, "hide-lease-ids", false, "show a lease id only to who acquired it, and not to pollers of the same namespace")
+	fs.DurationVar(&c.defaultTTL, "default-ttl", time.Hour, "TTL of a lease that is asked for without one")
+	fs.DurationVar(&c.maxTTL, "max-ttl", 30*24*time.Hour, "the longest TTL that is granted; a longer one is clamped")
+	fs.DurationVar(&c.retention, "retention", 7*24*time.Hour, "how long an ended lease stays readable")
+	fs.DurationVar(&c.clockSkew, "clock-skew", 0, "by how much the clocks of the servers on one store may differ")
+	fs.Float64Var(&c.rateLimit, "rate-limit", 0, "requests `per second` for each namespace, a second's worth at once; 0 for no limit")
+	if err := ff.Parse(fs, args, ff.WithEnvVarPrefix("LEASED")); err != nil {
+		return c, err
+	}
+	if fs.NArg() > 0 {
+		return c, fmt.Errorf("unexpected argument %q: everything is set by flags, see --help", fs.Arg(0))
+	}
+	c.apiKey = os.Getenv("LEASED_API_KEY")
+	switch {
+	case c.noAuth && (c.keyFile != "" || c.apiKey != ""):
+		return c, errors.New("--no-auth admits everybody, but API keys are given too: leave one of the two away")
+	case c.rateLimit < 0:
+		return c, fmt.Errorf("--rate-limit is %v, must not be negative", c.rateLimit)
+	}
+	return c, nil
+}
+
+// checkNoAuth refuses to serve without API keys where others than the users of this machine may come.
+func (c *config) checkNoAuth(addr net.Addr) error {
+	if tcp, ok := addr.(*net.TCPAddr); c.noAuth && !(ok && tcp.IP.IsLoopback()) {
+		return fmt.Errorf("--no-auth on %s would let everybody in who can reach it: listen on a loopback address such as 127.0.0.1:8080, or use API keys", addr)
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// output is what a running leased has printed.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// daemon is a leased that runs in this process.
+type daemon struct {
+	url  string
+	out  *output
+	log  *output
+	stop func() error // ends it and returns what run returned
+}
+
+func startDaemon(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	d := &daemon{out: &output{}, log: &output{}}
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, append([]string{"--addr", "127.0.0.1:0"}, args...), d.out, d.log) }()
+	var once sync.Once
+	var result error
+	d.stop = func() error {
+		once.Do(func() {
+			cancel()
+			result = <-ended
+		})
+		return result
+	}
+	t.Cleanup(func() { d.stop() })
+	serving := regexp.MustCompile(`serving (http://\S+)`)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if m := serving.FindStringSubmatch(d.out.String()); m != nil {
+			d.url = m[1]
+			return d
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("leased ended: %v\n%s", err, d.log)
+		default:
+		}
+	}
+	t.Fatalf("leased does not serve: %s", d.out)
+	return nil
+}
+
+func (d *daemon) ask(t *testing.T, key, method, path, body string) (int, map[string]any) {
+	t.Helper()
+	r, err := http.NewRequest(method, d.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, answer
+}
+
+// inEmptyFolder runs the test where nothing is configured.
+func inEmptyFolder(t *testing.T) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for _, e := range os.Environ() {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "LEASED_") {
+			t.Setenv(name, "") // restores it afterwards
+			os.Unsetenv(name)
+		}
+	}
+}
+
+// TestWithoutAnyFlag: SQLite in a local file, and a key that is made once, printed, and kept, as are the leases.
+func TestWithoutAnyFlag(t *testing.T) {
+	inEmptyFolder(t)
+	d := startDaemon(t)
+	m := regexp.MustCompile(`made an API key .* kept in leased.keys: (\S+)`).FindStringSubmatch(d.out.String())
+	if m == nil {
+		t.Fatalf("no key was printed: %s", d.out)
+	}
+	if code, a := d.ask(t, m[1], "POST", "/v1/ai/lease", `{"key":"k"}`); code != 200 || a["status"] != "acquired" {
+		t.Fatalf("%d %v", code, a)
+	}
+	if info, err := os.Stat("leased.keys"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := startDaemon(t)
+	if strings.Contains(again.out.String(), "made") {
+		t.Errorf("another key was made: %s", again.out)
+	}
+	if code, a := again.ask(t, m[1], "POST", "/v1/ai/lease", `{"key":"k"}`); code != 200 || a["status"] != "polling" {
+		t.Errorf("after a restart: %d %v", code, a)
+	}
+	if code, _ := again.ask(t, "", "GET", "/v1/ai/status?key=k", ""); code != 401 {
+		t.Errorf("without a key: %d", code)
+	}
+}
+
+func TestFlagsAndEnvironment(t *testing.T) {
+	inEmptyFolder(t)
+	if err := os.WriteFile("keys", []byte("# ours\nkey_of_alice alice\n\n  key_of_bob\tbob # and theirs\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LEASED_BACKEND", "memory:")
+	t.Setenv("LEASED_API_KEYS", "keys")
+	t.Setenv("LEASED_API_KEY", "key_of_default")
+	t.Setenv("LEASED_DEFAULT_TTL", "90s")
+	d := startDaemon(t, "--hide-lease-ids")
+	for _, key := range []string{"key_of_alice", "key_of_bob", "key_of_default"} {
+		if code, a := d.ask(t, key, "POST", "/v1/ai/lease", `{"key":"k"}`); code != 200 || a["status"] != "acquired" || a["ttl"] != 90.0 {
+			t.Errorf("%s: %d %v", key, code, a)
+		}
+	}
+	if _, a := d.ask(t, "key_of_bob", "GET", "/v1/ai/status?key=k", ""); a["lease_id"] != nil {
+		t.Errorf("the lease id is shown: %v", a)
+	}
+	if !strings.Contains(d.log.String(), "chmod 600") {
+		t.Errorf("no warning of a key file that all may read: %s", d.log)
+	}
+	if _, err := os.Stat("leased.keys"); err == nil {
+		t.Error("a key file was made although keys are given")
+	}
+	res, err := http.Get(d.url + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); res.StatusCode != 200 || string(body) != "ok\n" {
+		t.Errorf("health: %d %q", res.StatusCode, body)
+	}
+}
+
+func TestRefusesToRun(t *testing.T) {
+	inEmptyFolder(t)
+	write := func(name, text string) string {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	for _, tt := range []struct {
+		name string
+		args []string
+		says string
+	}{
+		{"no authentication for all the world", []string{"--no-auth", "--addr", "0.0.0.0:0"}, "let everybody in"},
+		{"no authentication, and keys", []string{"--no-auth", "--api-keys", "x"}, "leave one of the two away"},
+		{"an unknown store", []string{"--backend", "redis:"}, "unknown scheme"},
+		{"a store in no folder", []string{"--backend", "sqlite:nowhere/leases.db"}, "does not exist: make it first"},
+		{"no key file", []string{"--api-keys", "nowhere"}, "read the API key file"},
+		{"a key without a namespace", []string{"--api-keys", write("half", "a_key_of_nobody\n")}, "line 1: 1 words, want two"},
+		{"a key that stands twice", []string{"--api-keys", write("twice", "the_same_key a\nthe_same_key b\n")}, "line 2: this API key stands in the file twice"},
+		{"no key", []string{"--api-keys", write("none", "# none\n")}, "has no API key"},
+		{"a key too short", []string{"--api-keys", write("short", "abc a\n")}, "3 bytes, must be from 8"},
+		{"a TTL out of range", []string{"--default-ttl", "1ms"}, "default_ttl"},
+		{"an argument", []string{"serve"}, "unexpected argument"},
+		{"a negative rate", []string{"--rate-limit", "-1"}, "must not be negative"},
+		{"an address that is none", []string{"--addr", "127.0.0.1:x"}, "unknown port"},
+	} {
+		args := append([]string{"--addr", "127.0.0.1:0", "--backend", "memory:"}, tt.args...)
+		err := run(t.Context(), args, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "same_key") {
+			t.Errorf("%s: error %v, want one that says %q", tt.name, err, tt.says)
+		}
+	}
+}
+
+// TestShutdown: a request that is under way when leased is told to end is answered.
+func TestShutdown(t *testing.T) {
+	inEmptyFolder(t)
+	d := startDaemon(t, "--no-auth")
+	body, send := io.Pipe()
+	r, err := http.NewRequest(http.MethodPost, d.url+"/v1/ai/lease", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Expect", "100-continue") // the body is asked for when the handler reads it, and not before
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
+	answered := make(chan error, 1)
+	go func() {
+		res, err := client.Do(r)
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode != 200 {
+				err = fmt.Errorf("answered %s", res.Status)
+			}
+		}
+		answered <- err
+	}()
+	io.WriteString(send, `{"key":`) // returns when the body is read: the request is under way
+	stopped := make(chan error, 1)
+	go func() { stopped <- d.stop() }()
+	for !strings.Contains(d.log.String(), "shutting down") {
+		time.Sleep(time.Millisecond)
+	}
+	io.WriteString(send, `"k"}`)
+	send.Close()
+	if err := <-answered; err != nil {
+		t.Errorf("the request: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("leased: %v", err)
+	}
+}
+
+// TestPythonClient runs a client of the hosted API's kind, in the library that its guide uses, against each store.
+func TestPythonClient(t *testing.T) {
+	python := ""
+	for _, candidate := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(candidate, "-c", "import requests").Run() == nil {
+			python = candidate
+			break
+		}
+	}
+	if python == "" {
+		t.Skip("python3 with requests (Debian: python3-requests) is not installed; the same answers are tested in package httpserver")
+	}
+	script, err := filepath.Abs("testdata/client.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, store := range []string{"memory:", "sqlite:leased.db", startNATS(t)} {
+		scheme, _, _ := strings.Cut(store, ":")
+		t.Run(scheme, func(t *testing.T) {
+			inEmptyFolder(t)
+			t.Setenv("LEASED_API_KEY", "test_key_of_python")
+			d := startDaemon(t, "--backend", store)
+			out, err := exec.CommandContext(t.Context(), python, script, d.url, "test_key_of_python").CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "all answers are as the client expects") {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+func startNATS(t *testing.T) (url string) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	return s.ClientURL()
+}
