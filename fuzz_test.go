@@ -1,0 +1,66 @@
+package lease_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/ailease/lease"
+	"github.com/ailease/lease/backends/memory"
+)
+
+// FuzzRecord puts any bytes under a key, as a damaged disk or another program might. Whatever they are, no call panics; and if they cannot
+// be read as a record, every call says so and leaves them as they are, but for Forget.
+func FuzzRecord(f *testing.F) {
+	store := memory.New()
+	m, _ := newManager(f, store)
+	held := mustAcquire(f, m, "k", lease.AcquireOptions{RequestID: "r", InputHash: "i"})
+	keep := func() {
+		e, err := store.Get(ctx, "default/k")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(e.Value)
+		f.Add(e.Value[:len(e.Value)/2])
+		f.Add(bytes.Replace(e.Value, []byte(`"format":1`), []byte(`"format":2`), 1))
+		f.Add(bytes.Replace(e.Value, []byte(`"version":`), []byte(`"version":-`), 1))
+		f.Add(bytes.ReplaceAll(e.Value, []byte("2026"), []byte("9999")))
+		f.Add(bytes.ReplaceAll(e.Value, []byte("2026"), []byte("0001")))
+	}
+	keep()
+	if _, err := m.Complete(ctx, "k", held.LeaseID, lease.Completion{Result: []byte(`{"a":"é"}`)}); err != nil {
+		f.Fatal(err)
+	}
+	keep()
+	for _, s := range []string{"", "null", "{}", "[]", "\x00", `{"format":1e400}`, `{"format":1,"state":"in_progress","version":18446744073709551615}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		ctx := context.Background()
+		store := memory.New()
+		m, _ := newManager(t, store)
+		if _, err := store.CompareAndSet(ctx, "default/k", 0, value, 0); err != nil {
+			return // larger than a backend takes
+		}
+		_, err := m.Status(ctx, "k")
+		unreadable := errors.Is(err, lease.ErrUnreadable)
+		if err != nil && !unreadable {
+			t.Fatalf("status: %v", err)
+		}
+		for _, call := range everyCall(ctx, m, "k") {
+			if call.name == "forget" {
+				continue
+			}
+			if err := call.do(); unreadable && !errors.Is(err, lease.ErrUnreadable) {
+				t.Errorf("%s of an unreadable record: %v", call.name, err)
+			}
+		}
+		if e, err := store.Get(ctx, "default/k"); unreadable && (err != nil || !bytes.Equal(e.Value, value)) {
+			t.Errorf("an unreadable record was overwritten: %v, %q", err, e.Value)
+		}
+		if err := m.Forget(ctx, "k"); err != nil && !errors.Is(err, lease.ErrNotFound) {
+			t.Errorf("forget: %v", err)
+		}
+	})
+}
