@@ -28,7 +28,10 @@ func newCore(b backend.Backend, s settings) *core {
 }
 
 // newOp returns an operation id that is never given twice.
-func (c *core) newOp() string { return c.opBase + strconv.FormatUint(c.opCount.Add(1), 36) }
+func (c *core) newOp() string {
+	var b [48]byte
+	return string(strconv.AppendUint(append(b[:0], c.opBase...), c.opCount.Add(1), 36))
+}
 
 // stored is a key's record as it stands in the store at a revision; rec is nil and revision 0 where there is none.
 type stored struct {

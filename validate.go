@@ -41,6 +41,9 @@ func (s *settings) checkKey(key string) error {
 
 // checkText refuses what cannot be shown, logged or sent as JSON.
 func checkText(field, s string) error {
+	if plainASCII(s) {
+		return nil
+	}
 	if !utf8.ValidString(s) {
 		return &FieldError{field, fmt.Sprintf("%d bytes that are not valid UTF-8", len(s))}
 	}
@@ -50,6 +53,15 @@ func checkText(field, s string) error {
 		}
 	}
 	return nil
+}
+
+func plainASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func checkString(field, s string, limit int) error {
