@@ -31,16 +31,62 @@ import (
 
 // Run checks every promise of [backend.Backend], and of [backend.Lister] and [backend.Watcher] where the backend implements them. Each
 // property opens a store of its own: open returns an empty one that nobody else uses, and leaves its closing to t.Cleanup.
-func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
+//
+// The options add properties that need more than a constructor can give.
+func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) {
+	var extra extras
+	for _, o := range opts {
+		o(&extra)
+	}
 	for _, p := range properties {
+		if !extra.allow(p.needs) {
+			continue
+		}
 		t.Run(p.name, func(t *testing.T) {
-			b := open(t)
-			if !p.applies(b) {
+			o := &opened{b: open(t)}
+			if !p.applies(o.b) {
 				t.Skipf("the backend does not have this optional capability: %s", p.promise)
 			}
-			p.run(t, b)
+			if p.needs == secondHandle {
+				o.second = extra.second(t, o.b)
+			}
+			if p.needs == crash {
+				o.reopen = func() { o.b = extra.reopen(t, o.b) }
+			}
+			p.run(t, o)
 		})
 	}
+}
+
+// Option gives [Run] what a plain constructor cannot.
+type Option func(*extras)
+
+type extras struct {
+	second func(t *testing.T, first backend.Backend) backend.Backend
+	reopen func(t *testing.T, crashed backend.Backend) backend.Backend
+}
+
+// WithSecondHandle adds properties of two handles on one store, as two processes have them. second returns another handle on the store of first, which open
+// has returned, and leaves its closing to t.Cleanup. Without it nothing tells a store from a cache.
+func WithSecondHandle(second func(t *testing.T, first backend.Backend) backend.Backend) Option {
+	return func(e *extras) { e.second = second }
+}
+
+// WithReopen adds the properties of a crash. reopen brings the store of crashed to an end as abruptly as it can, while nothing is under
+// way, and returns the store as it is found afterwards.
+func WithReopen(reopen func(t *testing.T, crashed backend.Backend) backend.Backend) Option {
+	return func(e *extras) { e.reopen = reopen }
+}
+
+func (e *extras) allow(c capability) bool {
+	return (c != secondHandle || e.second != nil) && (c != crash || e.reopen != nil)
+}
+
+// opened is a store under test, with what the property needs of it.
+type opened struct {
+	b      backend.Backend
+	second backend.Backend
+	reopen func() // replaces b
 }
 
 // property is one row of the suite. Exactly one of each and once is set.
@@ -71,6 +117,11 @@ var properties = []property{
 	{name: "fresh reads", promise: "Get sees every write that was acknowledged before it began", each: freshReads},
 	{name: "ended context", promise: "a call whose context has ended does nothing, and says so at once", each: endedContext},
 	{name: "cut short", promise: "a call whose context ends returns soon, having written all of its value or nothing, and lets go of the value", each: cutShort},
+	{name: "two handles", promise: "what is written through one handle of a store is seen through every other at once, and compared there", needs: secondHandle, each: twoHandles},
+	{name: "fresh reads elsewhere", promise: "Get sees every write that was acknowledged before it began, to anybody: through another handle too", needs: secondHandle, each: freshReadsElsewhere},
+	{name: "race of handles", promise: "of concurrent calls at one revision, through whichever handle, exactly one succeeds", needs: secondHandle, each: raceOfHandles},
+	{name: "watch elsewhere", promise: "a watch comes to the last state also if it was written through another handle", needs: secondHandle, each: watchElsewhere},
+	{name: "crash", promise: "what was acknowledged is there after a crash, what was deleted is not, and revisions go on growing", needs: crash, once: afterCrash},
 	{name: "list", promise: "List yields each live key with the prefix exactly once, as it stands", needs: lister, each: list},
 	{name: "list while writing", promise: "a key that is there all the while is listed exactly once, whatever is written meanwhile, also by the one who lists", needs: lister, each: listWhileWriting},
 	{name: "list cut short", promise: "List ends when its caller breaks off or its context ends", needs: lister, each: listCutShort},
@@ -85,6 +136,8 @@ const (
 	none capability = iota
 	lister
 	watcher
+	secondHandle
+	crash
 )
 
 func (p *property) applies(b backend.Backend) bool {
@@ -98,15 +151,15 @@ func (p *property) applies(b backend.Backend) bool {
 	return ok
 }
 
-func (p *property) run(t rapid.TB, b backend.Backend) {
+func (p *property) run(t rapid.TB, o *opened) {
 	t.Helper()
 	if p.once != nil {
 		defer report(t)
-		p.once(newSubject(b, p.promise))
+		p.once(newSubject(o, p.promise))
 		return
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		defer report(t)
-		p.each(newSubject(b, p.promise), t)
+		p.each(newSubject(o, p.promise), t)
 	})
 }

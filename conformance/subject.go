@@ -15,24 +15,36 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// soon is how long something may take that must happen: long enough for a busy machine, and seldom waited for in full.
-const soon = 20 * time.Second
+// soon is how long something may take that must happen: long enough for a busy machine, and seldom waited for in full. Only the tests of the suite change it.
+var soon = 20 * time.Second
 
 var cases atomic.Uint64
 
 // subject is the backend under one test case. Its methods call the backend, write the step down, and fail the
 // case if the call returned what no state of the store could explain. It may be used by several goroutines.
 type subject struct {
-	b       backend.Backend
+	*opened
 	promise string
 	id      string // stands in all keys of the case, so that cases do not meet in one store
+	handle  string // which of several handles it uses, for the steps; "" for the first
+	*history
+}
 
+// history is what the case has done so far.
+type history struct {
 	mu    sync.Mutex
 	steps []string
 }
 
-func newSubject(b backend.Backend, promise string) *subject {
-	return &subject{b: b, promise: promise, id: fmt.Sprintf("~%d~", cases.Add(1))}
+func newSubject(o *opened, promise string) *subject {
+	return &subject{opened: o, promise: promise, id: fmt.Sprintf("~%d~", cases.Add(1)), history: &history{}}
+}
+
+// through is the same case with its calls made through another handle.
+func (s *subject) through(b backend.Backend, handle string) *subject {
+	other := *s
+	other.opened, other.handle = &opened{b: b}, handle
+	return &other
 }
 
 // key returns a key of this case only.
@@ -41,7 +53,11 @@ func (s *subject) key(tail string) string { return s.id + tail }
 func (s *subject) step(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.steps = append(s.steps, fmt.Sprintf(format, args...))
+	step := fmt.Sprintf(format, args...)
+	if s.handle != "" {
+		step = s.handle + ": " + step
+	}
+	s.steps = append(s.steps, step)
 }
 
 // breach is the panic that carries a failure to the goroutine of the test, which alone may report it.

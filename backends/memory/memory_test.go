@@ -9,5 +9,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	conformance.Run(t, func(t *testing.T) backend.Backend { return memory.New() })
+	// A store in memory has one handle, which all share.
+	same := func(_ *testing.T, first backend.Backend) backend.Backend { return first }
+	conformance.Run(t, func(t *testing.T) backend.Backend { return memory.New() }, conformance.WithSecondHandle(same))
 }

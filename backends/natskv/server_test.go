@@ -90,10 +90,17 @@ func (c *cluster) url() string {
 	return list[:len(list)-1]
 }
 
-// restart starts server i again, where it was.
+// restart starts server i again, where it was, and waits until the others count on it.
 func (c *cluster) restart(t testing.TB, i int) {
 	t.Helper()
 	c.servers[i] = start(t, c.options[i])
+	eventually(t, "the cluster places three replicas again", func() bool {
+		s, err := natskv.Open(t.Context(), c.url(), natskv.WithBucket(newBucket()), natskv.WithReplicas(len(c.servers)))
+		if err == nil {
+			s.Close()
+		}
+		return err == nil
+	})
 }
 
 // leader is the number of the server that leads the bucket's stream.
