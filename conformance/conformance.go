@@ -1,24 +1,3 @@
-// Package conformance proves that a [backend.Backend] keeps the promises of its interface.
-//
-// A backend's own tests need one function:
-//
-//	func TestConformance(t *testing.T) {
-//		conformance.Run(t, func(t *testing.T) backend.Backend {
-//			s, err := mystore.Open(t.TempDir())
-//			if err != nil {
-//				t.Fatal(err)
-//			}
-//			t.Cleanup(func() { s.Close() })
-//			return s
-//		})
-//	}
-//
-// The suite is a table of properties. Each is a subtest named for what it checks, and a failure begins with the promise that was
-// broken, in words, followed by the steps that broke it, shrunk to few. The inputs come from pgregory.net/rapid: its flags
-// apply, so that -rapid.checks=1000 looks harder, and -rapid.seed replays a failure. Properties of the optional capabilities
-// run if the backend has them.
-//
-// The suite takes no shortcuts for slow stores: against one that takes a millisecond for a durable write it runs for some ten seconds.
 package conformance
 
 import (

@@ -1,0 +1,88 @@
+package conformance_test
+
+import (
+	"context"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/backends/memory"
+)
+
+// fork is the memory store with some methods replaced. Those that are nil are as they were.
+type fork struct {
+	*memory.Store
+	get    func(ctx context.Context, key string) (backend.Entry, error)
+	set    func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error)
+	remove func(ctx context.Context, key string, expected uint64) error
+	list   func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error]
+	watch  func(ctx context.Context, key string) (<-chan backend.Entry, error)
+
+	second func() backend.Backend // another handle; nil: the fork itself
+	reopen func() backend.Backend // the store after a crash; nil: the fork itself
+
+	numbers *renumbering // of a fork that gives revisions of its own
+}
+
+func (f *fork) Get(ctx context.Context, key string) (backend.Entry, error) {
+	if f.get != nil {
+		return f.get(ctx, key)
+	}
+	return f.Store.Get(ctx, key)
+}
+
+func (f *fork) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+	if f.set != nil {
+		return f.set(ctx, key, expected, value, keep)
+	}
+	return f.Store.CompareAndSet(ctx, key, expected, value, keep)
+}
+
+func (f *fork) CompareAndDelete(ctx context.Context, key string, expected uint64) error {
+	if f.remove != nil {
+		return f.remove(ctx, key, expected)
+	}
+	return f.Store.CompareAndDelete(ctx, key, expected)
+}
+
+func (f *fork) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+	if f.list != nil {
+		return f.list(ctx, prefix)
+	}
+	return f.Store.List(ctx, prefix)
+}
+
+func (f *fork) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
+	if f.watch != nil {
+		return f.watch(ctx, key)
+	}
+	return f.Store.Watch(ctx, key)
+}
+
+// newFork returns a sound store, for f to break.
+func newFork(f func(s *memory.Store, f *fork)) *fork {
+	b := &fork{Store: memory.New()}
+	f(b.Store, b)
+	return b
+}
+
+func secondOf(_ *testing.T, first backend.Backend) backend.Backend {
+	if f := first.(*fork); f.second != nil {
+		return f.second()
+	}
+	return first
+}
+
+func reopened(_ *testing.T, crashed backend.Backend) backend.Backend {
+	if f := crashed.(*fork); f.reopen != nil {
+		return f.reopen()
+	}
+	return crashed
+}
+
+// current is the revision of key, 0 if it is absent.
+func current(s *memory.Store, key string) uint64 {
+	e, _ := s.Get(context.Background(), key)
+	return e.Revision
+}
