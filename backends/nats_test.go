@@ -3,28 +3,15 @@ package backends_test
 import (
 	"fmt"
 	"testing"
-	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/ailease/lease/backends"
+	"github.com/ailease/lease/internal/natstest"
 )
 
 func TestOpenNATS(t *testing.T) {
-	o := &server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoSigs: true, NoLog: true,
-		Username: "team", Password: "p@ss/word",
-	}
-	srv, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	defer srv.WaitForShutdown()
-	defer srv.Shutdown()
-	if !srv.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
+	o := natstest.Options(t.TempDir())
+	o.Username, o.Password = "team", "p@ss/word"
+	srv := natstest.Start(t, o)
 	host := srv.Addr().String()
 	for _, u := range []string{
 		fmt.Sprintf("nats://team:p%%40ss%%2Fword@%s", host),

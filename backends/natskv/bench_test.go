@@ -13,6 +13,7 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends/natskv"
+	"github.com/ailease/lease/internal/natstest"
 )
 
 // The benchmarks run ours and its raw twin in turns, a slice of the work each, on one server that syncs every write, and report
@@ -92,7 +93,7 @@ func perCallers(b *testing.B, f func(b *testing.B, callers int)) {
 
 func BenchmarkCreate(b *testing.B) {
 	perCallers(b, func(b *testing.B, callers int) {
-		url := alone(b).ClientURL()
+		url := natstest.Alone(b).ClientURL()
 		s := open(b, url)
 		value := make([]byte, recordBytes)
 		alternate(b, callers, func(i int) error {
@@ -105,7 +106,7 @@ func BenchmarkCreate(b *testing.B) {
 // BenchmarkAcquire is the acquire of fresh keys through a Manager.
 func BenchmarkAcquire(b *testing.B) {
 	perCallers(b, func(b *testing.B, callers int) {
-		url := alone(b).ClientURL()
+		url := natstest.Alone(b).ClientURL()
 		m, err := lease.NewManager(open(b, url))
 		if err != nil {
 			b.Fatal(err)
@@ -122,7 +123,7 @@ func BenchmarkAcquire(b *testing.B) {
 
 func BenchmarkGet(b *testing.B) {
 	perCallers(b, func(b *testing.B, callers int) {
-		url := alone(b).ClientURL()
+		url := natstest.Alone(b).ClientURL()
 		s := open(b, url)
 		set(b, s, "k", 0, string(make([]byte, recordBytes)), time.Hour)
 		_, stream := bucketOf(b, url, "leases")

@@ -8,6 +8,7 @@ import (
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
 	"github.com/ailease/lease/conformance"
+	"github.com/ailease/lease/internal/natstest"
 )
 
 var buckets atomic.Int64
@@ -35,21 +36,21 @@ func suite(t *testing.T, url string, crash func(bucket string), opts ...natskv.O
 }
 
 func TestConformance(t *testing.T) {
-	o := options(t.TempDir())
-	o.Port = freePort(t)
-	server := start(t, o)
+	o := natstest.Options(t.TempDir())
+	o.Port = natstest.FreePort(t)
+	server := natstest.Start(t, o)
 	suite(t, server.ClientURL(), func(string) {
-		stop(server)
-		server = start(t, o)
+		natstest.Stop(server)
+		server = natstest.Start(t, o)
 	})
 }
 
 func TestConformanceOfACluster(t *testing.T) {
-	c := startCluster(t)
-	suite(t, c.url(), func(bucket string) {
-		i := c.leader(t, bucket)
-		stop(c.servers[i])
-		c.leader(t, bucket)
-		c.restart(t, i)
+	c := natstest.StartCluster(t)
+	suite(t, c.URL(), func(bucket string) {
+		i := c.Leader(t, bucket)
+		natstest.Stop(c.Servers[i])
+		c.Leader(t, bucket)
+		c.Restart(t, i)
 	}, natskv.WithReplicas(3))
 }

@@ -43,7 +43,11 @@ func quoted(key string) string {
 	return fmt.Sprintf("%q… (%d bytes)", key[:cut], len(key))
 }
 
-var errClosed = fmt.Errorf("%w: the store is closed", backend.ErrUnavailable)
+var (
+	errClosed           = fmt.Errorf("%w: the store is closed", backend.ErrUnavailable)
+	errConnectionClosed = fmt.Errorf("%w: the connection is closed", backend.ErrUnavailable)
+	errNotConnected     = fmt.Errorf("%w: not connected to a server", backend.ErrUnavailable)
+)
 
 // Error codes of the server (errors.json in its sources) that the client has no names for.
 const (
@@ -79,7 +83,7 @@ func writeFailed(err error) error {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: no server has the bucket just now (no leader, no JetStream, or the bucket is gone): %w", backend.ErrUnavailable, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded):
-		return fmt.Errorf("%w: not connected to a server: %w", backend.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", errNotConnected, err)
 	}
 	return fmt.Errorf("the outcome is unknown: %w", err)
 }
@@ -91,10 +95,23 @@ func fullStream(err error) bool {
 
 // readFailed wraps the error of a read: the store could not be asked.
 func readFailed(err error) error {
-	if errors.Is(err, nats.ErrReconnectBufExceeded) {
-		return fmt.Errorf("%w: not connected to a server: %w", backend.ErrUnavailable, err)
+	switch {
+	case errors.Is(err, nats.ErrReconnectBufExceeded):
+		return fmt.Errorf("%w: %w", errNotConnected, err)
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("%w: the bucket is gone: %w", backend.ErrUnavailable, err)
+	case errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("%w: no server has the bucket just now: %w", backend.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+}
+
+// hinted adds to an answer that did not come what may be why. A server tells of a missing permission, but not in answer to a request.
+func (s *Store) hinted(err error) error {
+	if last := s.nc.LastError(); errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) {
+		return fmt.Errorf("no answer, and the server has said %q: give this user the permission: %w", last, err)
+	}
+	return err
 }
 
 // explained adds what to do about an error of the opening, if that is known.

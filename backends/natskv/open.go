@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,7 +26,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	}
 	nc, err := connect(ctx, url, s)
 	if err != nil {
-		return nil, fmt.Errorf("natskv: connect to %s: %w", redacted(url), err)
+		return nil, fmt.Errorf("natskv: connect to %s: %w", hosts(url), err)
 	}
 	store, err := open(ctx, nc, s)
 	if err != nil {
@@ -37,7 +38,8 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 }
 
 // New opens the bucket over a connection of the caller's, which Close leaves open. The connection's options remain the caller's: with a buffer for
-// what is sent while it reconnects, which is nats.go's default, a write that failed may still be applied much later; nats.ReconnectBufSize(-1) spares its callers that.
+// what is sent while it reconnects, which is nats.go's default, a write that is sent just as the connection breaks may still be applied much later;
+// nats.ReconnectBufSize(-1) spares its callers that.
 func New(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
 	s, err := newSettings(opts)
 	if err != nil {
@@ -49,19 +51,20 @@ func New(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
 	return open(ctx, nc, s)
 }
 
-func connect(ctx context.Context, url string, s settings) (*nats.Conn, error) {
+func connect(ctx context.Context, servers string, s settings) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name("leases in " + s.bucket),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
-		// Without a connection nothing is sent, now or later: a write then fails with ErrUnavailable, and not with an unknown outcome.
-		nats.ReconnectBufSize(-1),
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		opts = append(opts, nats.Timeout(min(s.timeout, time.Until(deadline))))
 	}
-	nc, err := nats.Connect(url, append(opts, s.connect...)...)
-	switch {
+	opts = append(opts, s.connect...)
+	// Without a connection nothing is sent, now or later: a write then fails with ErrUnavailable, and not with an unknown outcome.
+	opts = append(opts, nats.ReconnectBufSize(-1))
+	nc, err := nats.Connect(servers, opts...)
+	switch _, badURL := errors.AsType[*url.Error](err); {
 	case err == nil && ctx.Err() != nil:
 		nc.Close()
 		return nil, ctx.Err()
@@ -73,16 +76,26 @@ func connect(ctx context.Context, url string, s settings) (*nats.Conn, error) {
 		return nil, fmt.Errorf("the server refuses the credentials: give user and password in the URL, or WithConnectOptions: %w", err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout):
 		return nil, fmt.Errorf("no server answers: is nats-server running there, and the port right? %w", err)
+	case badURL: // its text has the URL in it, and so the password
+		return nil, fmt.Errorf("%w: not a URL such as nats://host:4222, or several with commas between them (write special characters in user and password as %%XX)", backend.ErrInvalid)
 	}
 	return nil, err
 }
 
-// redacted is a list of URLs without passwords.
-func redacted(list string) string {
-	if u, err := url.Parse(list); err == nil && u.Host != "" {
-		return u.Redacted()
+// hosts names the servers in a list of URLs, and nothing that may be secret: a user may be a token.
+func hosts(list string) string {
+	var names []string
+	for one := range strings.SplitSeq(list, ",") {
+		if one = strings.TrimSpace(one); !strings.Contains(one, "://") {
+			one = "nats://" + one
+		}
+		u, err := url.Parse(one)
+		if err != nil || u.Host == "" {
+			return "the servers"
+		}
+		names = append(names, u.Host)
 	}
-	return "the servers"
+	return strings.Join(names, ", ")
 }
 
 func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
@@ -105,12 +118,14 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 	if err != nil {
 		return nil, failed(explained(err, s))
 	}
+	life, end := context.WithCancel(context.Background())
 	return &Store{
 		nc: nc, js: js, stream: stream, kv: kv,
 		prefix:  subjectPrefix(s.bucket),
 		bucket:  s.bucket,
 		expires: config.AllowMsgTTL,
-		closing: make(chan struct{}),
+		life:    life,
+		end:     end,
 	}, nil
 }
 
@@ -154,6 +169,18 @@ func unsuitable(c jetstream.StreamConfig, bucket string) string {
 		return fmt.Sprintf("its subjects are %q, must be %q: give leases a bucket of their own", c.Subjects, subjectPrefix(bucket)+">")
 	case c.AllowDirect:
 		return edit("any replica may answer its reads, also one that lags", "--no-allow-direct")
+	case c.Storage != jetstream.FileStorage:
+		return "it is kept in memory, so that a restart loses all leases and begins fencing tokens anew: give leases a bucket of their own"
+	case c.MaxMsgsPerSubject != 1: // of two messages the newer may be dropped first, and then the older would stand again
+		return edit(fmt.Sprintf("its history is %d, so that an old entry would come back when the keep of a newer one ends", c.MaxMsgsPerSubject), "--max-msgs-per-subject=1")
+	case c.DiscardNewPerSubject:
+		return "it refuses to replace an entry: give leases a bucket of their own"
+	case c.SubjectTransform != nil:
+		return "it stores entries under other subjects: give leases a bucket of their own"
+	case c.Sealed:
+		return "it is sealed, and takes no writes: give leases a bucket of their own"
+	case c.PersistMode == jetstream.AsyncPersistMode:
+		return "it acknowledges writes before they are written (persist mode async): give leases a bucket of their own"
 	case c.MaxAge != 0:
 		return edit(fmt.Sprintf("it drops every entry after %v", c.MaxAge), "--max-age=-1")
 	case c.Retention != jetstream.LimitsPolicy:

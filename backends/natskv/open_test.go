@@ -14,13 +14,14 @@ import (
 
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
+	"github.com/ailease/lease/internal/natstest"
 )
 
 func TestOpenRefuses(t *testing.T) {
-	good := alone(t).ClientURL()
-	without := options(t.TempDir())
+	good := natstest.Alone(t).ClientURL()
+	without := natstest.Options(t.TempDir())
 	without.JetStream = false
-	locked := options(t.TempDir())
+	locked := natstest.Options(t.TempDir())
 	locked.Authorization = "secret_token"
 	for _, tt := range []struct {
 		name string
@@ -29,9 +30,9 @@ func TestOpenRefuses(t *testing.T) {
 		is   error
 		says string
 	}{
-		{"no server", fmt.Sprintf("nats://user:hunter2@127.0.0.1:%d", freePort(t)), nil, nats.ErrNoServers, "is nats-server running there"},
-		{"no JetStream", start(t, without).ClientURL(), nil, nil, "start it with --jetstream"},
-		{"no credentials", start(t, locked).ClientURL(), nil, nats.ErrAuthorization, "refuses the credentials"},
+		{"no server", fmt.Sprintf("nats://user:hunter2@127.0.0.1:%d", natstest.FreePort(t)), nil, nats.ErrNoServers, "is nats-server running there"},
+		{"no JetStream", natstest.Start(t, without).ClientURL(), nil, nil, "start it with --jetstream"},
+		{"no credentials", natstest.Start(t, locked).ClientURL(), nil, nats.ErrAuthorization, "refuses the credentials"},
 		{"too many replicas for one server", good, []natskv.Option{natskv.WithBucket("three"), natskv.WithReplicas(3)}, nil, "3 replicas need as many servers"},
 		{"no bucket", good, []natskv.Option{natskv.WithBucket("")}, backend.ErrInvalid, "0 bytes, must be from 1 to 64"},
 		{"a bucket's name with a dot", good, []natskv.Option{natskv.WithBucket("a.b")}, backend.ErrInvalid, "character other than"},
@@ -56,7 +57,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // TestUnsuitableBuckets: buckets of others that would lose leases are refused, with what to do, and left as they are.
 func TestUnsuitableBuckets(t *testing.T) {
-	url := alone(t).ClientURL()
+	url := natstest.Alone(t).ClientURL()
 	nc, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func TestUnsuitableBuckets(t *testing.T) {
 }
 
 func TestManyOpenAtOnce(t *testing.T) {
-	url := alone(t).ClientURL()
+	url := natstest.Alone(t).ClientURL()
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -119,7 +120,7 @@ func TestManyOpenAtOnce(t *testing.T) {
 }
 
 func TestNewLeavesTheConnectionOpen(t *testing.T) {
-	nc, err := nats.Connect(alone(t).ClientURL())
+	nc, err := nats.Connect(natstest.Alone(t).ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,14 +10,15 @@ import (
 
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
+	"github.com/ailease/lease/internal/natstest"
 )
 
 // TestServerRestarts: while the server is away every call fails soon and says that nothing was written; when it is back, what was acknowledged
 // is there, revisions go on rising, and a watch has gone on.
 func TestServerRestarts(t *testing.T) {
-	o := options(t.TempDir())
-	o.Port = freePort(t)
-	server := start(t, o)
+	o := natstest.Options(t.TempDir())
+	o.Port = natstest.FreePort(t)
+	server := natstest.Start(t, o)
 	s := open(t, server.ClientURL())
 	revision := set(t, s, "k", 0, "before", time.Hour)
 	states, err := s.Watch(t.Context(), "k")
@@ -26,14 +27,14 @@ func TestServerRestarts(t *testing.T) {
 	}
 	<-states
 
-	stop(server)
-	eventually(t, "the client notices", func() bool { _, err := s.Get(ctx, "k"); return errors.Is(err, backend.ErrUnavailable) })
+	natstest.Stop(server)
+	natstest.Eventually(t, "the client notices", func() bool { _, err := s.Get(ctx, "k"); return errors.Is(err, backend.ErrUnavailable) })
 	_, err = s.CompareAndSet(ctx, "k", revision, []byte("meanwhile"), 0)
 	if !errors.Is(err, backend.ErrUnavailable) {
 		t.Errorf("a write without a server: %v", err)
 	}
-	start(t, o)
-	eventually(t, "the store answers again", func() bool { _, err := s.Get(ctx, "k"); return err == nil })
+	natstest.Start(t, o)
+	natstest.Eventually(t, "the store answers again", func() bool { _, err := s.Get(ctx, "k"); return err == nil })
 	e, err := s.Get(ctx, "k")
 	if err != nil || e.Revision != revision || string(e.Value) != "before" {
 		t.Fatalf("after the restart: %+v, %v", e, err)
@@ -59,19 +60,19 @@ func TestServerRestarts(t *testing.T) {
 func TestNothingAcknowledgedIsLost(t *testing.T) {
 	for name, setup := range map[string]func(t *testing.T) (s *natskv.Store, outage func()){
 		"the only server restarts": func(t *testing.T) (*natskv.Store, func()) {
-			o := options(t.TempDir())
-			o.Port = freePort(t)
-			server := start(t, o)
-			return open(t, server.ClientURL()), func() { stop(server); start(t, o) }
+			o := natstest.Options(t.TempDir())
+			o.Port = natstest.FreePort(t)
+			server := natstest.Start(t, o)
+			return open(t, server.ClientURL()), func() { natstest.Stop(server); natstest.Start(t, o) }
 		},
 		"a cluster loses its leader": func(t *testing.T) (*natskv.Store, func()) {
-			c := startCluster(t)
-			s := open(t, c.url(), natskv.WithReplicas(3))
+			c := natstest.StartCluster(t)
+			s := open(t, c.URL(), natskv.WithReplicas(3))
 			return s, func() {
-				i := c.leader(t, "leases")
-				stop(c.servers[i])
-				c.leader(t, "leases")
-				c.restart(t, i)
+				i := c.Leader(t, "leases")
+				natstest.Stop(c.Servers[i])
+				c.Leader(t, "leases")
+				c.Restart(t, i)
 			}
 		},
 	} {
@@ -110,9 +111,9 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 					}
 				})
 			}
-			eventually(t, "writing goes well", func() bool { _, err := s.Get(ctx, "k0"); return err == nil })
+			natstest.Eventually(t, "writing goes well", func() bool { _, err := s.Get(ctx, "k0"); return err == nil })
 			outage()
-			eventually(t, "writing goes well again", func() bool {
+			natstest.Eventually(t, "writing goes well again", func() bool {
 				_, err := s.CompareAndSet(ctx, "probe", 0, nil, time.Second)
 				return err == nil
 			})

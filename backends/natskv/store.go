@@ -30,10 +30,10 @@ type Store struct {
 	expires  bool   // the server takes a TTL with a message
 	granted  granted
 
+	life     context.Context // ends with Close
 	mu       sync.Mutex
-	closed   bool // guarded by mu, and true just when closing is closed
-	closing  chan struct{}
-	watchers sync.WaitGroup // added to only with mu held, and not once closed
+	end      context.CancelFunc // of life; called with mu held
+	watchers sync.WaitGroup     // added to only with mu held, and not once life has ended
 }
 
 var (
@@ -46,10 +46,7 @@ var (
 // as if the connection broke. It may be called more than once.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	if !s.closed {
-		s.closed = true
-		close(s.closing)
-	}
+	s.end()
 	s.mu.Unlock()
 	s.watchers.Wait()
 	if s.ownsConn {
@@ -63,12 +60,15 @@ func (s *Store) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
 	}
-	select {
-	case <-s.closing:
+	switch {
+	case s.life.Err() != nil:
 		return errClosed
-	default:
-		return nil
+	case s.nc.IsClosed():
+		return errConnectionClosed
+	case !s.nc.IsConnected(): // a connection with a buffer would take the call, and send it much later
+		return errNotConnected
 	}
+	return nil
 }
 
 // Get reads key from the stream's leader, as [backend.Backend] says.
@@ -112,7 +112,7 @@ func (s *Store) last(ctx context.Context, name string) (message, error) {
 		return message{}, nil
 	}
 	if err != nil {
-		return message{}, readFailed(err)
+		return message{}, s.hinted(readFailed(err))
 	}
 	m := message{raw.Sequence, raw.Data, isMarker(raw.Header)}
 	if m.live() {
@@ -235,7 +235,7 @@ func (s *Store) publish(ctx context.Context, name string, expected uint64, value
 	}
 	ack, err := s.js.PublishMsg(ctx, m)
 	if err != nil {
-		return 0, &publishError{writeFailed(err), err}
+		return 0, &publishError{s.hinted(writeFailed(err)), err}
 	}
 	if operation == "" {
 		s.granted.add(ack.Sequence)

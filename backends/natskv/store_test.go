@@ -13,6 +13,7 @@ import (
 
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
+	"github.com/ailease/lease/internal/natstest"
 )
 
 var ctx = context.Background()
@@ -49,9 +50,9 @@ func bucketOf(t testing.TB, url, bucket string) (jetstream.JetStream, jetstream.
 // for one that has not heard of it.
 func TestMarkersAreNotEntries(t *testing.T) {
 	for name, setup := range map[string]func(t *testing.T) (url string, opts []natskv.Option){
-		"alone": func(t *testing.T) (string, []natskv.Option) { return alone(t).ClientURL(), nil },
+		"alone": func(t *testing.T) (string, []natskv.Option) { return natstest.Alone(t).ClientURL(), nil },
 		"cluster": func(t *testing.T) (string, []natskv.Option) {
-			return startCluster(t).url(), []natskv.Option{natskv.WithReplicas(3)}
+			return natstest.StartCluster(t).URL(), []natskv.Option{natskv.WithReplicas(3)}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +95,7 @@ func TestMarkersAreNotEntries(t *testing.T) {
 
 // TestKeep looks at what is sent to the server: whole seconds, never fewer than asked for, with every write anew.
 func TestKeep(t *testing.T) {
-	url := alone(t).ClientURL()
+	url := natstest.Alone(t).ClientURL()
 	s := open(t, url)
 	_, stream := bucketOf(t, url, "leases")
 	var revision uint64
@@ -119,7 +120,7 @@ func TestKeep(t *testing.T) {
 		}
 	}
 	set(t, s, "k", revision, "v", time.Second)
-	eventually(t, "the server drops an entry whose keep has ended", func() bool {
+	natstest.Eventually(t, "the server drops an entry whose keep has ended", func() bool {
 		_, err := s.Get(ctx, "k")
 		return errors.Is(err, backend.ErrNotFound)
 	})
@@ -129,9 +130,9 @@ func TestKeep(t *testing.T) {
 }
 
 func TestLongestKeys(t *testing.T) {
-	o := options(t.TempDir())
+	o := natstest.Options(t.TempDir())
 	o.MaxPayload = 0 // as servers are that nobody has configured
-	s := open(t, start(t, o).ClientURL(), natskv.WithBucket(strings.Repeat("b", 64)))
+	s := open(t, natstest.Start(t, o).ClientURL(), natskv.WithBucket(strings.Repeat("b", 64)))
 	key := strings.Repeat("é", backend.MaxKeyBytes/2)
 	states, err := s.Watch(t.Context(), key)
 	if err != nil {
@@ -155,7 +156,7 @@ func TestLongestKeys(t *testing.T) {
 }
 
 func TestForeignNamesAreNotListed(t *testing.T) {
-	url := alone(t).ClientURL()
+	url := natstest.Alone(t).ClientURL()
 	s := open(t, url)
 	set(t, s, "ours", 0, "v", 0)
 	js, _ := bucketOf(t, url, "leases")
@@ -171,7 +172,7 @@ func TestForeignNamesAreNotListed(t *testing.T) {
 
 // TestDeletedByATool: what `nats kv del` and `nats kv purge` leave is a deletion too.
 func TestDeletedByATool(t *testing.T) {
-	url := alone(t).ClientURL()
+	url := natstest.Alone(t).ClientURL()
 	s := open(t, url)
 	js, _ := bucketOf(t, url, "leases")
 	kv, err := js.KeyValue(ctx, "leases")
@@ -201,7 +202,7 @@ func TestDeletedByATool(t *testing.T) {
 }
 
 func TestCloseLeavesNothing(t *testing.T) {
-	url := alone(t).ClientURL()
+	url := natstest.Alone(t).ClientURL()
 	open(t, url) // so that the bucket is there, with what the server does for it
 	before := goleak.IgnoreCurrent()
 	s, err := natskv.Open(ctx, url)

@@ -4,17 +4,22 @@ import (
 	"context"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ailease/lease/backend"
 )
 
-// lookEvery is how often a watch asks the leader whether it has missed something. It should not have: the client makes a consumer anew
-// that the server has lost. But a watch that stays silent for ever is the one thing that nobody would notice.
-const lookEvery = 30 * time.Second
+// A watch subscribes anew whenever the connection was lost and is back, since the server may have lost the consumer; the client notices that too, but only by
+// missing heartbeats for ten seconds and more. It also asks the leader now and then whether it has missed something. It should not have, but
+// a watch that stays silent for ever is the one thing that nobody would notice.
+const (
+	lookEvery  = 30 * time.Second
+	retryEvery = time.Second // after a subscription that failed
+)
 
 // Watch sends the state of key and its later states, as [backend.Watcher] says. The server pushes them to a consumer that belongs to the watch. When a server goes away the
-// watch goes on at the next; it closes its channel when it cannot be sure that it has missed nothing.
+// watch goes on at the next, at once if the client was connected to it, within half a minute if not; states in between may be skipped.
 func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, failed("watch", key, err)
@@ -22,30 +27,114 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 	if err := backend.CheckKey(key); err != nil {
 		return nil, failed("watch", key, err)
 	}
-	// First the subscription, then the state as the leader has it: the consumer may sit with a replica that lags.
-	pushed, err := s.kv.Watch(ctx, escape(key))
-	if err != nil {
-		return nil, failed("watch", key, readFailed(err))
+	ctx, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(s.life, cancel)
+	w := &watcher{store: s, key: key, name: escape(key), states: make(chan backend.Entry, 1)}
+	w.connected = s.nc.StatusChanged(nats.CONNECTED) // before the first subscription, so that none is taken for good that was lost
+	w.release = func() {
+		s.nc.RemoveStatusListener(w.connected)
+		w.unsubscribe()
+		unlink()
+		cancel()
 	}
-	first, floor, err := s.stateAndFloor(ctx, escape(key))
-	if err != nil {
-		pushed.Stop()
+	if err := w.subscribe(ctx); err != nil {
+		w.release()
 		return nil, failed("watch", key, err)
-	}
-	w := &watcher{store: s, key: key, pushed: pushed, states: make(chan backend.Entry, 1), newest: floor}
-	if first.live() {
-		w.send(first.entry(key))
-	} else {
-		w.send(backend.Entry{Key: key})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		pushed.Stop()
+	if s.life.Err() != nil {
+		w.release()
 		return nil, failed("watch", key, errClosed)
 	}
 	s.watchers.Go(func() { w.run(ctx) })
 	return w.states, nil
+}
+
+// watcher is one call of Watch. After the first subscription its goroutine alone uses it.
+type watcher struct {
+	store     *Store
+	key, name string
+	connected chan nats.Status
+	pushed    jetstream.KeyWatcher // nil before the first subscription
+	states    chan backend.Entry   // of capacity 1, with the newest state that was not taken
+	sent      uint64               // the revision of the last state sent, 0 for absence
+	newest    uint64               // what was sent stood at this number; older states are no news
+	release   func()
+}
+
+func (w *watcher) run(ctx context.Context) {
+	defer close(w.states)
+	defer w.release()
+	look := time.NewTimer(lookEvery)
+	defer look.Stop()
+	for {
+		again := false
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-w.pushed.Updates():
+			if ok && e != nil && e.Revision() > w.newest { // nil ends the initial states
+				w.take(e)
+			}
+			if ok {
+				continue
+			}
+			again = true
+		case <-w.connected:
+			again = true
+		case <-look.C:
+			again = w.behind(ctx)
+		}
+		switch {
+		case !again || w.subscribe(ctx) == nil:
+			look.Reset(lookEvery)
+		case w.store.nc.IsClosed():
+			return
+		default:
+			look.Reset(retryEvery)
+		}
+	}
+}
+
+// behind reports whether the leader has, or may have, a state that was not sent.
+func (w *watcher) behind(ctx context.Context) bool {
+	m, err := w.store.last(ctx, w.name)
+	return err != nil || m.sequence > w.newest
+}
+
+// subscribe has the server push what comes from now on, in place of what it pushed before, and sends the state as it is, if that is news.
+func (w *watcher) subscribe(ctx context.Context) error {
+	// First the subscription, then the state as the leader has it: the consumer may sit with a replica that lags.
+	pushed, err := w.store.kv.Watch(ctx, w.name)
+	if err != nil {
+		return w.store.hinted(readFailed(err))
+	}
+	state, floor, err := w.store.stateAndFloor(ctx, w.name)
+	if err != nil {
+		pushed.Stop()
+		return err
+	}
+	first := w.pushed == nil
+	w.unsubscribe()
+	w.pushed = pushed
+	if floor < w.newest && !first {
+		return nil
+	}
+	w.newest = floor
+	switch {
+	case state.live() && (first || state.sequence != w.sent):
+		w.send(state.entry(w.key))
+	case !state.live() && (first || w.sent != 0):
+		w.send(backend.Entry{Key: w.key})
+	}
+	return nil
+}
+
+func (w *watcher) unsubscribe() {
+	if w.pushed != nil {
+		w.pushed.Stop()
+	}
 }
 
 // stateAndFloor reads the state of name, and the number up to which pushed states are no news.
@@ -63,41 +152,6 @@ func (s *Store) stateAndFloor(ctx context.Context, name string) (message, uint64
 	return m, max(info.State.LastSeq, m.sequence), err
 }
 
-// watcher is one call of Watch. Its goroutine alone sends and closes.
-type watcher struct {
-	store  *Store
-	key    string
-	pushed jetstream.KeyWatcher
-	states chan backend.Entry // of capacity 1, with the newest state that was not taken
-	newest uint64             // what was sent stood at this number; older states are no news
-}
-
-func (w *watcher) run(ctx context.Context) {
-	defer close(w.states)
-	defer w.pushed.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.store.closing:
-			return
-		case e, ok := <-w.pushed.Updates():
-			if !ok {
-				return
-			}
-			if e != nil && e.Revision() > w.newest { // nil ends the initial states
-				w.take(e)
-			}
-		case <-look.C:
-			if w.missedSomething(ctx) {
-				return
-			}
-		}
-	}
-}
-
 func (w *watcher) take(e jetstream.KeyValueEntry) {
 	w.newest = e.Revision()
 	if e.Operation() != jetstream.KeyValuePut {
@@ -110,38 +164,10 @@ func (w *watcher) take(e jetstream.KeyValueEntry) {
 
 // send replaces a state that was not taken.
 func (w *watcher) send(e backend.Entry) {
+	w.sent = e.Revision
 	select {
 	case <-w.states:
 	default:
 	}
 	w.states <- e
-}
-
-// missedSomething reports whether the leader has a state that a working watch would long have been sent.
-func (w *watcher) missedSomething(ctx context.Context) bool {
-	before := w.newest
-	m, err := w.store.last(ctx, escape(w.key))
-	if err != nil || m.sequence <= before {
-		return false // if the store is away, the next look will tell
-	}
-	late := time.NewTimer(time.Second)
-	defer late.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return true
-		case e, ok := <-w.pushed.Updates():
-			if !ok {
-				return true
-			}
-			if e != nil && e.Revision() > w.newest {
-				w.take(e)
-			}
-			if w.newest >= m.sequence {
-				return false
-			}
-		case <-late.C:
-			return true
-		}
-	}
 }

@@ -20,7 +20,9 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t,
 		func(t *testing.T) backend.Backend { return at(t, newPath(t)) },
 		conformance.WithSecondHandle(func(t *testing.T, first backend.Backend) backend.Backend { return at(t, pathOf[first]) }),
-		conformance.WithReopen(func(t *testing.T, crashed backend.Backend) backend.Backend { return at(t, crashImage(t, pathOf[crashed])) }),
+		conformance.WithReopen(func(t *testing.T, crashed backend.Backend) backend.Backend {
+			return at(t, crashImage(t, pathOf[crashed]))
+		}),
 	)
 }
 

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	"github.com/ailease/lease/internal/natstest"
 )
 
 // output is what a running leased has printed.
@@ -266,7 +266,7 @@ func TestPythonClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, store := range []string{"memory:", "sqlite:leased.db", startNATS(t)} {
+	for _, store := range []string{"memory:", "sqlite:leased.db", natstest.Alone(t).ClientURL()} {
 		scheme, _, _ := strings.Cut(store, ":")
 		t.Run(scheme, func(t *testing.T) {
 			inEmptyFolder(t)
@@ -278,21 +278,4 @@ func TestPythonClient(t *testing.T) {
 			}
 		})
 	}
-}
-
-func startNATS(t *testing.T) (url string) {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s.ClientURL()
 }

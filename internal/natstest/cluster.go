@@ -1,0 +1,126 @@
+package natstest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Cluster is three servers that agree.
+type Cluster struct {
+	Servers []*server.Server
+	options []*server.Options
+	links   [size][size]*link // between the one that dials and the other
+}
+
+const size = 3
+
+// StartCluster starts three servers, and waits until they are one cluster.
+func StartCluster(t testing.TB) *Cluster {
+	t.Helper()
+	c := &Cluster{}
+	for i := range size {
+		o := Options(t.TempDir())
+		o.ServerName = fmt.Sprintf("server%d", i)
+		o.Port = FreePort(t)
+		// They find each other by the links alone, and tell nobody of a way around them.
+		o.Cluster = server.ClusterOpts{Name: "leases", Host: "127.0.0.1", Port: FreePort(t), Advertise: "127.0.0.1:1"}
+		c.options = append(c.options, o)
+	}
+	for i, o := range c.options {
+		for j, other := range c.options {
+			if i != j {
+				c.links[i][j] = newLink(t, other.Cluster.Port)
+				o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: c.links[i][j].listener.Addr().String()})
+			}
+		}
+		c.Servers = append(c.Servers, Start(t, o))
+	}
+	c.await(t)
+	return c
+}
+
+// URL names all servers.
+func (c *Cluster) URL() string {
+	list := ""
+	for _, o := range c.options {
+		list += fmt.Sprintf("nats://127.0.0.1:%d,", o.Port)
+	}
+	return list[:len(list)-1]
+}
+
+// URLOf names server i alone.
+func (c *Cluster) URLOf(i int) string { return fmt.Sprintf("nats://127.0.0.1:%d", c.options[i].Port) }
+
+// Restart starts server i again, where it was, and waits until the others count on it.
+func (c *Cluster) Restart(t testing.TB, i int) {
+	t.Helper()
+	c.Servers[i] = Start(t, c.options[i])
+	c.await(t)
+}
+
+// Cut parts server i from the two others. Clients still reach all three.
+func (c *Cluster) Cut(i int) {
+	for j := range size {
+		if j != i {
+			c.links[i][j].cut(true)
+			c.links[j][i].cut(true)
+		}
+	}
+}
+
+// Heal joins what was cut, and waits until all three count on each other.
+func (c *Cluster) Heal(t testing.TB) {
+	t.Helper()
+	for i := range size {
+		for j := range size {
+			if j != i {
+				c.links[i][j].cut(false)
+			}
+		}
+	}
+	c.await(t)
+}
+
+// await waits until three replicas can be placed.
+func (c *Cluster) await(t testing.TB) {
+	t.Helper()
+	nc, err := nats.Connect(c.URL(), nats.RetryOnFailedConnect(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, "the cluster places three replicas", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "probe", Subjects: []string{"probe"}, Replicas: size}); err != nil {
+			return false
+		}
+		return js.DeleteStream(ctx, "probe") == nil
+	})
+}
+
+// Leader is the number of the server that leads the bucket's stream.
+func (c *Cluster) Leader(t testing.TB, bucket string) int {
+	t.Helper()
+	found := -1
+	Eventually(t, "the bucket has a leader", func() bool {
+		for i, s := range c.Servers {
+			if s.Running() && s.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, "KV_"+bucket) {
+				found = i
+			}
+		}
+		return found >= 0
+	})
+	return found
+}

@@ -1,0 +1,69 @@
+// Package natstest starts real NATS servers in the test process, alone and as a cluster: on loopback, with every write on disk before it is
+// acknowledged.
+package natstest
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Options are those of every server that the tests start: real, on loopback, and with every write on disk before it is acknowledged.
+func Options(dir string) *server.Options {
+	return &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT,
+		JetStream: true, StoreDir: dir, SyncAlways: true,
+		MaxPayload: 2 << 20, // 1 MiB, the default, is too little for a value of 1 MiB and its headers
+		NoLog:      true, NoSigs: true,
+	}
+}
+
+// Start starts a server, and ends it with the test.
+func Start(t testing.TB, o *server.Options) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { Stop(s) })
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	return s
+}
+
+// Stop ends a server, gracefully.
+func Stop(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// Alone starts one server.
+func Alone(t testing.TB) *server.Server {
+	t.Helper()
+	return Start(t, Options(t.TempDir()))
+}
+
+// FreePort is a port that nobody uses just now.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Eventually waits for what must become true, and fails the test if it does not.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not after 30 s: %s", what)
+		}
+	}
+}
