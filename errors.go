@@ -13,7 +13,8 @@ var (
 	ErrNotFound = errors.New("no such lease")
 
 	// ErrLost says that the lease id does not hold the key: another took the lease over after it had expired, or it never held it.
-	// The work must stop; nothing was written.
+	// The work must stop. Nothing was written, but in one rare case: an Acquire or Extend was applied, its answer was lost, and
+	// when the store could be asked again another had already taken the lease over.
 	ErrLost = errors.New("lease lost")
 
 	// ErrFinished says that the lease has ended already, otherwise than asked. The [Error] carries how.

@@ -82,6 +82,8 @@ func (w *pendingWrite) judge(e backend.Entry) (stored, error) {
 	case r.PrevOp == w.next.Op && r.LeaseID == w.next.LeaseID: // applied, and then changed under the same lease id
 		w.next.Token = r.Token
 		return stored{rec: w.next}, nil // no revision: it does not stand any more
+	case r.PrevOp == w.next.Op && w.next.State != StateInProgress: // ended as asked, and then acquired anew after the failure
+		return stored{rec: w.next}, nil
 	case r.PrevOp == w.next.Op:
 		return stored{}, fmt.Errorf("%w: taken over before the store's answer came, version %d", ErrLost, r.Version)
 	case r.PrevOp == expected && (expected != "" || r.Version == 1):

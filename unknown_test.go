@@ -344,6 +344,21 @@ func TestSettlingAgainstOthers(t *testing.T) {
 			},
 		},
 		{
+			"our failure lands, and is retried by another: success", answerLost,
+			func(m *lease.Manager, held lease.Lease) (lease.Lease, bool, error) {
+				l, err := m.Fail(ctx, "k", held.LeaseID, lease.Failure{Code: "c"})
+				return l, false, err
+			},
+			func(t *testing.T, other *lease.Manager, _ *lease.ManualClock, _ lease.Lease) {
+				mustAcquire(t, other, "k", lease.AcquireOptions{RetryFailed: true})
+			},
+			func(t *testing.T, l lease.Lease, _ bool, err error) {
+				if err != nil || l.State != lease.StateFailed || l.Version != 2 || l.Token == 0 {
+					t.Errorf("error %v, lease %+v", err, l)
+				}
+			},
+		},
+		{
 			"our failure lands, is retried by another and fails again: it cannot be told any more", answerLost,
 			func(m *lease.Manager, held lease.Lease) (lease.Lease, bool, error) {
 				l, err := m.Fail(ctx, "k", held.LeaseID, lease.Failure{Code: "c"})

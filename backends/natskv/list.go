@@ -6,17 +6,15 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/ailease/lease/backend"
 )
 
 // listAhead is how many entries are read at once, and held until they are yielded.
 const listAhead = 64
 
-// List yields the entries whose key begins with prefix, as [backend.Lister] says. It asks the leader for the names of all keys in one request, and then for each
+// List yields the entries whose key begins with prefix, as [backend.Lister] says. It asks the leader for the names of all keys, a hundred thousand with each request, and then for each
 // entry: a consumer would be quicker, but one loses sight of a key that is written again and again. What is in the bucket under names
-// that no key has is passed over. The server sends names by the hundred thousand: in a bucket with more keys, one may be missed while others are deleted.
+// that no key has is passed over. All names are held in memory while it runs.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
 		fail := func(err error) { yield(backend.Entry{}, failed("list", prefix, err)) }
@@ -52,13 +50,13 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry
 
 // keys returns those that begin with prefix, of deleted entries too.
 func (s *Store) keys(ctx context.Context, prefix string) ([]string, error) {
-	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(s.prefix+">"))
+	names, err := s.names(ctx)
 	if err != nil {
-		return nil, readFailed(err)
+		return nil, err
 	}
 	var keys []string
-	for subject := range info.State.Subjects {
-		if key, ok := unescape(strings.TrimPrefix(subject, s.prefix)); ok && strings.HasPrefix(key, prefix) {
+	for _, name := range names {
+		if key, ok := unescape(name); ok && strings.HasPrefix(key, prefix) {
 			keys = append(keys, key)
 		}
 	}

@@ -123,6 +123,7 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 		nc: nc, js: js, stream: stream, kv: kv,
 		prefix:  subjectPrefix(s.bucket),
 		bucket:  s.bucket,
+		timeout: s.timeout,
 		expires: config.AllowMsgTTL,
 		life:    life,
 		end:     end,

@@ -72,7 +72,12 @@ func TestUnsuitableBuckets(t *testing.T) {
 		change func(c *jetstream.StreamConfig)
 		says   string // "": it is suitable
 	}{
-		{"as we make it, but in memory and with a history", func(c *jetstream.StreamConfig) { c.Storage, c.MaxMsgsPerSubject = jetstream.MemoryStorage, 5 }, ""},
+		{"as we make it, but by hand", func(c *jetstream.StreamConfig) {}, ""},
+		{"with limit markers", func(c *jetstream.StreamConfig) { c.AllowRollup, c.SubjectDeleteMarkerTTL = true, time.Minute }, ""},
+		{"in memory", func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }, "it is kept in memory"},
+		{"with a history", func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }, "--max-msgs-per-subject=1"},
+		{"that refuses to replace", func(c *jetstream.StreamConfig) { c.DiscardNewPerSubject = true }, "it refuses to replace an entry"},
+		{"that acknowledges too early", func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode }, "persist mode async"},
 		{"without a TTL for each message", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false }, ""},
 		{"read from any replica", func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "--no-allow-direct"},
 		{"with a maximum age", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "drops every entry after 1h0m0s"},

@@ -27,7 +27,8 @@ type Store struct {
 	kv       jetstream.KeyValue // for watching
 	bucket   string
 	prefix   string // of all subjects
-	expires  bool   // the server takes a TTL with a message
+	timeout  time.Duration
+	expires  bool // the server takes a TTL with a message
 	granted  granted
 
 	life     context.Context // ends with Close

@@ -30,9 +30,9 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 	ctx, cancel := context.WithCancel(ctx)
 	unlink := context.AfterFunc(s.life, cancel)
 	w := &watcher{store: s, key: key, name: escape(key), states: make(chan backend.Entry, 1)}
-	w.connected = s.nc.StatusChanged(nats.CONNECTED) // before the first subscription, so that none is taken for good that was lost
+	w.connection = s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED) // before the first subscription, so that none is taken for good that was lost
 	w.release = func() {
-		s.nc.RemoveStatusListener(w.connected)
+		s.nc.RemoveStatusListener(w.connection)
 		w.unsubscribe()
 		unlink()
 		cancel()
@@ -53,14 +53,15 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 
 // watcher is one call of Watch. After the first subscription its goroutine alone uses it.
 type watcher struct {
-	store     *Store
-	key, name string
-	connected chan nats.Status
-	pushed    jetstream.KeyWatcher // nil before the first subscription
-	states    chan backend.Entry   // of capacity 1, with the newest state that was not taken
-	sent      uint64               // the revision of the last state sent, 0 for absence
-	newest    uint64               // what was sent stood at this number; older states are no news
-	release   func()
+	store      *Store
+	key, name  string
+	connection chan nats.Status
+	pushed     jetstream.KeyWatcher // nil before the first subscription
+	updates    <-chan jetstream.KeyValueEntry
+	states     chan backend.Entry // of capacity 1, with the newest state that was not taken
+	sent       uint64             // the revision of the last state sent, 0 for absence
+	newest     uint64             // what was sent stood at this number; older states are no news
+	release    func()
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -68,31 +69,32 @@ func (w *watcher) run(ctx context.Context) {
 	defer w.release()
 	look := time.NewTimer(lookEvery)
 	defer look.Stop()
+	lost := false // what the server pushes may not be all
 	for {
-		again := false
 		select {
 		case <-ctx.Done():
 			return
-		case e, ok := <-w.pushed.Updates():
-			if ok && e != nil && e.Revision() > w.newest { // nil ends the initial states
+		case e, ok := <-w.updates:
+			if !ok {
+				w.updates, lost = nil, true
+				break
+			}
+			if e != nil && e.Revision() > w.newest { // nil ends the initial states
 				w.take(e)
 			}
-			if ok {
-				continue
-			}
-			again = true
-		case <-w.connected:
-			again = true
+			continue
+		case <-w.connection:
+			lost = true
 		case <-look.C:
-			again = w.behind(ctx)
+			lost = lost || w.behind(ctx)
 		}
-		switch {
-		case !again || w.subscribe(ctx) == nil:
-			look.Reset(lookEvery)
-		case w.store.nc.IsClosed():
+		if lost && w.store.nc.IsClosed() {
 			return
-		default:
+		}
+		if lost = lost && w.subscribe(ctx) != nil; lost {
 			look.Reset(retryEvery)
+		} else {
+			look.Reset(lookEvery)
 		}
 	}
 }
@@ -112,12 +114,12 @@ func (w *watcher) subscribe(ctx context.Context) error {
 	}
 	state, floor, err := w.store.stateAndFloor(ctx, w.name)
 	if err != nil {
-		pushed.Stop()
+		stop(pushed)
 		return err
 	}
 	first := w.pushed == nil
 	w.unsubscribe()
-	w.pushed = pushed
+	w.pushed, w.updates = pushed, pushed.Updates()
 	if floor < w.newest && !first {
 		return nil
 	}
@@ -133,7 +135,22 @@ func (w *watcher) subscribe(ctx context.Context) error {
 
 func (w *watcher) unsubscribe() {
 	if w.pushed != nil {
-		w.pushed.Stop()
+		stop(w.pushed)
+	}
+}
+
+// stop also takes what waits to be taken, for without that the client's goroutine would wait for ever.
+func stop(pushed jetstream.KeyWatcher) {
+	pushed.Stop()
+	for {
+		select {
+		case _, ok := <-pushed.Updates():
+			if !ok {
+				return
+			}
+		default:
+			return
+		}
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // conn is a connection that stays out of its pool, with the statements prepared on it. After trouble it is dropped, and made
@@ -48,4 +51,26 @@ func (c *conn) drop() {
 	}
 	c.Raw(func(any) error { return driver.ErrBadConn })
 	c.Conn, c.prepared = nil, nil
+}
+
+// lockEvery is how often a lock that another process holds is asked for. SQLite by itself soon asks but ten times a second, and hardly ever
+// just when a process that writes without pause has let go: between two transactions the lock is free for some hundred microseconds.
+const lockEvery = time.Millisecond
+
+// waitNot has a connection leave the waiting for locks to patiently.
+const waitNot = "PRAGMA busy_timeout = 0"
+
+// patiently repeats try for as long as it fails because of another process's lock, until patience or ctx ends.
+func patiently(ctx context.Context, patience time.Duration, try func() error) error {
+	for deadline := time.Now().Add(patience); ; {
+		err := try()
+		if code(err) != sqlite3.SQLITE_BUSY || !time.Now().Before(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockEvery):
+		}
+	}
 }

@@ -45,7 +45,14 @@ func prepare(ctx context.Context, db *sql.DB, patience time.Duration) error {
 	}
 
 	// One immediate transaction around everything is the lock between processes. Bun's own lock is a row that a crash leaves behind.
-	if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if _, err := db.ExecContext(ctx, waitNot); err != nil {
+		return err
+	}
+	err = patiently(ctx, patience, func() error {
+		_, err := db.ExecContext(ctx, "BEGIN IMMEDIATE")
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	version, err := inspect(ctx, db)

@@ -54,7 +54,7 @@ func newStore(ctx context.Context, path string, o settings) (*Store, error) {
 	s := &Store{writeDB: writeDB, readDB: readDB, bun: bun.NewDB(readDB, sqlitedialect.New())}
 	s.pool = newPool(readDB)
 	s.hub = newHub(s.pool)
-	s.writer = &writer{db: writeDB, hub: s.hub}
+	s.writer = &writer{db: writeDB, hub: s.hub, patience: o.busyTimeout}
 	s.group = newGroup(s.writer.begin, s.writer.finish)
 
 	err = s.writer.connect(context.WithoutCancel(ctx))

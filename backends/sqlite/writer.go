@@ -24,9 +24,10 @@ const (
 
 // writer is the one connection that writes. Only the leader of the group uses it.
 type writer struct {
-	db   *sql.DB // of one connection
-	hub  *hub
-	conn conn
+	db       *sql.DB // of one connection
+	hub      *hub
+	patience time.Duration // with another process that holds the lock
+	conn     conn
 
 	beginStmt, commitStmt, rollbackStmt *sql.Stmt
 	insertStmt, updateStmt, removeStmt  *sql.Stmt
@@ -54,7 +55,7 @@ func (w *writer) connect(ctx context.Context) error {
 	if w.conn.Conn != nil {
 		return nil
 	}
-	return w.conn.connect(ctx, w.db, []statement{
+	err := w.conn.connect(ctx, w.db, []statement{
 		{&w.beginStmt, "BEGIN IMMEDIATE"},
 		{&w.commitStmt, "COMMIT"},
 		{&w.rollbackStmt, "ROLLBACK"},
@@ -65,6 +66,13 @@ func (w *writer) connect(ctx context.Context) error {
 		{&w.sweepStmt, sweepSQL},
 		{&w.countStmt, countSQL},
 	})
+	if err != nil {
+		return err
+	}
+	if _, err = w.conn.ExecContext(ctx, waitNot); err != nil {
+		w.conn.drop()
+	}
+	return err
 }
 
 // begin opens a transaction that holds the write lock of the file. The wait for the lock, and only that, ends with ctx.
@@ -72,11 +80,13 @@ func (w *writer) begin(ctx context.Context) error {
 	if err := w.connect(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	_, err := w.beginStmt.ExecContext(ctx)
-	if err != nil && code(err) != sqlite3.SQLITE_BUSY {
-		w.rollback() // it may have begun after all, just when ctx ended
-	}
-	return err
+	return patiently(ctx, w.patience, func() error {
+		_, err := w.beginStmt.ExecContext(ctx)
+		if err != nil && code(err) != sqlite3.SQLITE_BUSY {
+			w.rollback() // it may have begun after all, just when ctx ended
+		}
+		return err
+	})
 }
 
 // rollback undoes the transaction for certain: one that cannot be rolled back ends with its connection.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,41 @@ func TestALockHeldByAnotherMeansUnavailableOnlyAfterTheBusyTimeout(t *testing.T)
 	}
 	if _, err := s.CompareAndSet(context.Background(), "k", 0, nil, 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// As with a process that writes without pause to a slow disk.
+func TestALockThatIsFreeOnlyForMomentsIsHadInTime(t *testing.T) {
+	s, path := openInside(t, WithBusyTimeout(2*time.Second))
+	other := behind(t, path, "SELECT 1")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			if _, err := other.Exec("BEGIN IMMEDIATE"); err == nil {
+				time.Sleep(5 * time.Millisecond)
+				other.Exec("COMMIT")
+			}
+			for free := time.Now(); time.Since(free) < 50*time.Microsecond; {
+				runtime.Gosched() // a timer is not that exact
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	for i := range 5 {
+		if _, err := s.CompareAndSet(context.Background(), fmt.Sprint(i), 0, nil, 0); err != nil {
+			t.Fatalf("write %d: %v", i, err)
+		}
+		again, err := Open(context.Background(), path, WithBusyTimeout(2*time.Second))
+		if err != nil {
+			t.Fatalf("opening %d: %v", i, err)
+		}
+		again.Close()
 	}
 }
 

@@ -98,8 +98,10 @@ type Record struct {
 
 // Recorder is a backend that writes down what the store took. It stands between the store and its faults.
 type Recorder struct {
+	store    backend.Backend
+	underWay sync.WaitGroup
+
 	mu     sync.Mutex
-	store  backend.Backend
 	writes []Write
 }
 
@@ -113,9 +115,30 @@ func (r *Recorder) Get(ctx context.Context, key string) (backend.Entry, error) {
 	return r.store.Get(ctx, key)
 }
 
-// CompareAndSet implements [backend.Backend].
+// CompareAndSet implements [backend.Backend]. A caller whose context ends goes away; what becomes of the write is written down all the same.
 func (r *Recorder) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	type answer struct {
+		revision uint64
+		err      error
+	}
 	value = bytes.Clone(value)
+	answered := make(chan answer, 1)
+	r.underWay.Go(func() {
+		revision, err := r.compareAndSet(context.WithoutCancel(ctx), key, expected, value, keep)
+		answered <- answer{revision, err}
+	})
+	select {
+	case a := <-answered:
+		return a.revision, a.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (r *Recorder) compareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 	revision, err := r.store.CompareAndSet(ctx, key, expected, value, keep)
 	if err != nil {
 		return revision, err
@@ -136,14 +159,15 @@ func (r *Recorder) CompareAndDelete(ctx context.Context, key string, expected ui
 	return r.store.CompareAndDelete(ctx, key, expected)
 }
 
-// Replace goes on with another store, after a crash.
-func (r *Recorder) Replace(b backend.Backend) { r.store = b }
-
-// Store is the one that is recorded.
-func (r *Recorder) Store() backend.Backend { return r.store }
+// Replace goes on with another store, after a crash, when no call is under way.
+func (r *Recorder) Replace(b backend.Backend) {
+	r.underWay.Wait()
+	r.store = b
+}
 
 // Writes returns what the store took, of each key in the order of its revisions.
 func (r *Recorder) Writes() []Write {
+	r.underWay.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := slices.Clone(r.writes)

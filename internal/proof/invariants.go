@@ -2,7 +2,6 @@ package proof
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/ailease/lease"
@@ -89,8 +88,7 @@ func (b *Broken) toldTheTruth(o *Operation, writes []Write) {
 	switch {
 	case len(writes) > 1:
 		b.add("applied %d times: %s", len(writes), said)
-	case errors.Is(o.Err, lease.ErrUnknownOutcome):
-	case errors.Is(o.Err, lease.ErrLost) && o.Verb == Acquire: // acquired, and taken over before it could be said
+	case open(o) || lostLate(o):
 	case o.Err != nil && len(writes) != 0:
 		b.add("an error that promises that nothing was written wrote: %s", said)
 	case o.Err != nil:

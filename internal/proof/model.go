@@ -71,8 +71,11 @@ func Linearizable(ops []Operation, timeout time.Duration) porcupine.CheckResult 
 }
 
 // open tells whether it is not known if, and when, the operation was applied.
-func open(o *Operation) bool {
-	return errors.Is(o.Err, lease.ErrUnknownOutcome) || o.Verb == Acquire && errors.Is(o.Err, lease.ErrLost)
+func open(o *Operation) bool { return errors.Is(o.Err, lease.ErrUnknownOutcome) }
+
+// lostLate tells whether the lease may have been acquired or extended, and lost before that could be said.
+func lostLate(o *Operation) bool {
+	return (o.Verb == Acquire || o.Verb == Extend) && errors.Is(o.Err, lease.ErrLost)
 }
 
 func step(s state, o *Operation) []state {
@@ -83,6 +86,8 @@ func step(s state, o *Operation) []state {
 	case o.Err == nil:
 	case errors.Is(o.Err, lease.ErrNotFound):
 		return when(s, !s.exists && o.Verb != Status)
+	case lostLate(o):
+		return append(s.perhaps(o), when(s, o.Verb == Extend && s.exists && s.id != o.LeaseID)...)
 	case errors.Is(o.Err, lease.ErrLost):
 		return when(s, s.exists && s.id != o.LeaseID)
 	case errors.Is(o.Err, lease.ErrFinished):

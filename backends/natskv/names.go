@@ -1,0 +1,98 @@
+package natskv
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// pageOverlap is how many names of a page are asked for again with the next: more than are apt to vanish in between.
+const pageOverlap = 1000
+
+// names returns what stands under the bucket's subjects, of deleted entries too. The server sends them sorted, a hundred thousand at a time.
+func (s *Store) names(ctx context.Context) ([]string, error) {
+	subjects, err := allPages(func(offset int) ([]string, int, error) { return s.page(ctx, offset) }, pageOverlap)
+	if err != nil {
+		return nil, s.hinted(readFailed(err))
+	}
+	for i, subject := range subjects {
+		subjects[i] = subject[len(s.prefix):]
+	}
+	return subjects, nil
+}
+
+// allPages reads a sorted list page by page while it changes. If names vanish from the front, those that follow move up, and some would fall between two pages. So pages
+// overlap, and where one does not begin within what is known, it is asked for again from further ahead. A name that is there all the while is returned.
+func allPages(page func(offset int) (names []string, total int, err error), overlap int) ([]string, error) {
+	var all []string
+	back := overlap
+	for offset := 0; ; {
+		names, total, err := page(offset)
+		if err != nil {
+			return nil, err
+		}
+		slices.Sort(names)
+		if offset > 0 && (len(names) == 0 || names[0] > all[len(all)-1]) {
+			offset = max(0, offset-back)
+			back *= 2
+			continue
+		}
+		back = overlap
+		known := 0
+		if len(all) > 0 {
+			last := all[len(all)-1]
+			known, _ = slices.BinarySearch(names, last)
+			if known < len(names) && names[known] == last {
+				known++
+			}
+		}
+		all = append(all, names[known:]...)
+		if offset+len(names) >= total {
+			return all, nil
+		}
+		offset += max(1, len(names)-overlap)
+	}
+}
+
+// page asks the stream's leader. The client can only ask for all pages at once.
+func (s *Store) page(ctx context.Context, offset int) (subjects []string, total int, err error) {
+	ctx, cancel := s.patience(ctx)
+	defer cancel()
+	request, err := json.Marshal(map[string]any{"subjects_filter": s.prefix + ">", "offset": offset})
+	if err != nil {
+		return nil, 0, err
+	}
+	answer, err := s.nc.RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.INFO."+streamName(s.bucket), request)
+	if err != nil {
+		return nil, 0, err
+	}
+	var info struct {
+		Error *jetstream.APIError `json:"error"`
+		Total int                 `json:"total"`
+		State struct {
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
+	}
+	if err := json.Unmarshal(answer.Data, &info); err != nil {
+		return nil, 0, fmt.Errorf("the server's answer: %w", err)
+	}
+	if info.Error != nil {
+		return nil, 0, info.Error
+	}
+	subjects = make([]string, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		subjects = append(subjects, subject)
+	}
+	return subjects, info.Total, nil
+}
+
+// patience bounds a request that nobody else bounds.
+func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.timeout)
+}
