@@ -27,6 +27,9 @@
 //
 // A deleted and recreated bucket begins its numbers anew, and with them the fencing tokens. Never do that while a resource remembers tokens.
 //
+// A bucket made by others is refused unless it keeps leases: on file, with a history of 1 (an older message would come back when the keep of a newer one ends),
+// without a maximum age, dropping nothing when it is full, and read from its leader alone. [Open] says what to change.
+//
 // Servers refuse messages above max_payload, 1 MiB unless configured: values that with their headers (some 150 bytes) are larger get
 // backend.ErrInvalid. Leases stay far below unless results of that size are allowed; "max_payload: 2MB" lifts the limit.
 //

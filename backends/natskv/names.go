@@ -18,6 +18,9 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, s.hinted(readFailed(err))
 	}
+	if err := s.leader.vouch(ctx); err != nil {
+		return nil, err
+	}
 	for i, subject := range subjects {
 		subjects[i] = subject[len(s.prefix):]
 	}

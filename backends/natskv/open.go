@@ -120,7 +120,8 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 	}
 	life, end := context.WithCancel(context.Background())
 	return &Store{
-		nc: nc, js: js, stream: stream, kv: kv,
+		leader: newLeader(stream),
+		nc:     nc, js: js, stream: stream, kv: kv,
 		prefix:  subjectPrefix(s.bucket),
 		bucket:  s.bucket,
 		timeout: s.timeout,

@@ -30,6 +30,7 @@ type Store struct {
 	timeout  time.Duration
 	expires  bool // the server takes a TTL with a message
 	granted  granted
+	leader   *leader
 
 	life     context.Context // ends with Close
 	mu       sync.Mutex
@@ -43,16 +44,28 @@ var (
 	_ backend.Watcher = (*Store)(nil)
 )
 
+// closePatience is how long Close lets the server take back the consumers of watches. Without their connection it does so a few seconds later.
+const closePatience = 500 * time.Millisecond
+
 // Close ends all watches, and the connection if [Open] made it. Calls made later fail with backend.ErrUnavailable; to those that are under way it is
 // as if the connection broke. It may be called more than once.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.end()
 	s.mu.Unlock()
-	s.watchers.Wait()
+	ended := make(chan struct{})
+	go func() {
+		s.watchers.Wait()
+		close(ended)
+	}()
 	if s.ownsConn {
+		select {
+		case <-ended:
+		case <-time.After(closePatience):
+		}
 		s.nc.Close()
 	}
+	<-ended
 	return nil
 }
 
@@ -109,11 +122,14 @@ func (m message) entry(key string) backend.Entry {
 // last asks the stream's leader for what it has under name.
 func (s *Store) last(ctx context.Context, name string) (message, error) {
 	raw, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return message{}, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return message{}, s.hinted(readFailed(err))
+	}
+	if err := s.leader.vouch(ctx); err != nil {
+		return message{}, err
+	}
+	if raw == nil {
+		return message{}, nil
 	}
 	m := message{raw.Sequence, raw.Data, isMarker(raw.Header)}
 	if m.live() {
@@ -236,7 +252,13 @@ func (s *Store) publish(ctx context.Context, name string, expected uint64, value
 	}
 	ack, err := s.js.PublishMsg(ctx, m)
 	if err != nil {
-		return 0, &publishError{s.hinted(writeFailed(err)), err}
+		verdict := writeFailed(err)
+		if errors.Is(verdict, backend.ErrConflict) {
+			if err := s.leader.vouch(ctx); err != nil {
+				return 0, err // refused, so nothing was written, but perhaps by a number that has long been replaced
+			}
+		}
+		return 0, &publishError{s.hinted(verdict), err}
 	}
 	if operation == "" {
 		s.granted.add(ack.Sequence)

@@ -33,7 +33,9 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 	w.connection = s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED) // before the first subscription, so that none is taken for good that was lost
 	w.release = func() {
 		s.nc.RemoveStatusListener(w.connection)
-		w.unsubscribe()
+		if w.pushed != nil {
+			w.pushed.stop()
+		}
 		unlink()
 		cancel()
 	}
@@ -56,7 +58,7 @@ type watcher struct {
 	store      *Store
 	key, name  string
 	connection chan nats.Status
-	pushed     jetstream.KeyWatcher // nil before the first subscription
+	pushed     *subscription // nil before the first
 	updates    <-chan jetstream.KeyValueEntry
 	states     chan backend.Entry // of capacity 1, with the newest state that was not taken
 	sent       uint64             // the revision of the last state sent, 0 for absence
@@ -65,8 +67,8 @@ type watcher struct {
 }
 
 func (w *watcher) run(ctx context.Context) {
-	defer close(w.states)
 	defer w.release()
+	defer close(w.states) // first, since the release may wait for a server that is away
 	look := time.NewTimer(lookEvery)
 	defer look.Stop()
 	lost := false // what the server pushes may not be all
@@ -108,17 +110,19 @@ func (w *watcher) behind(ctx context.Context) bool {
 // subscribe has the server push what comes from now on, in place of what it pushed before, and sends the state as it is, if that is news.
 func (w *watcher) subscribe(ctx context.Context) error {
 	// First the subscription, then the state as the leader has it: the consumer may sit with a replica that lags.
-	pushed, err := w.store.kv.Watch(ctx, w.name)
+	pushed, err := w.store.push(ctx, w.name)
 	if err != nil {
 		return w.store.hinted(readFailed(err))
 	}
 	state, floor, err := w.store.stateAndFloor(ctx, w.name)
 	if err != nil {
-		stop(pushed)
+		pushed.stop()
 		return err
 	}
 	first := w.pushed == nil
-	w.unsubscribe()
+	if old := w.pushed; !first {
+		w.store.watchers.Go(old.stop)
+	}
 	w.pushed, w.updates = pushed, pushed.Updates()
 	if floor < w.newest && !first {
 		return nil
@@ -131,27 +135,6 @@ func (w *watcher) subscribe(ctx context.Context) error {
 		w.send(backend.Entry{Key: w.key})
 	}
 	return nil
-}
-
-func (w *watcher) unsubscribe() {
-	if w.pushed != nil {
-		stop(w.pushed)
-	}
-}
-
-// stop also takes what waits to be taken, for without that the client's goroutine would wait for ever.
-func stop(pushed jetstream.KeyWatcher) {
-	pushed.Stop()
-	for {
-		select {
-		case _, ok := <-pushed.Updates():
-			if !ok {
-				return
-			}
-		default:
-			return
-		}
-	}
 }
 
 // stateAndFloor reads the state of name, and the number up to which pushed states are no news.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"math/rand/v2"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -53,7 +54,7 @@ func (c *conn) drop() {
 	c.Conn, c.prepared = nil, nil
 }
 
-// lockEvery is how often a lock that another process holds is asked for. SQLite by itself soon asks but ten times a second, and hardly ever
+// lockEvery is how often a lock that another process holds is asked for, on average: at random, so as not to fall into step with that process. SQLite by itself soon asks but ten times a second, and hardly ever
 // just when a process that writes without pause has let go: between two transactions the lock is free for some hundred microseconds.
 const lockEvery = time.Millisecond
 
@@ -70,7 +71,7 @@ func patiently(ctx context.Context, patience time.Duration, try func() error) er
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(lockEvery):
+		case <-time.After(rand.N(2 * lockEvery)):
 		}
 	}
 }

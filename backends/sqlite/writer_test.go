@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -177,17 +178,21 @@ func TestALockHeldByAnotherMeansUnavailableOnlyAfterTheBusyTimeout(t *testing.T)
 func TestALockThatIsFreeOnlyForMomentsIsHadInTime(t *testing.T) {
 	s, path := openInside(t, WithBusyTimeout(2*time.Second))
 	other := behind(t, path, "SELECT 1")
+	spin := func(d time.Duration) { // timers are not that exact
+		for begin := time.Now(); time.Since(begin) < d; {
+			runtime.Gosched()
+		}
+	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
 		for {
 			if _, err := other.Exec("BEGIN IMMEDIATE"); err == nil {
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(4 * time.Millisecond)
+				spin(rand.N(time.Millisecond)) // or this and the Store would wake up at the same time, always
 				other.Exec("COMMIT")
 			}
-			for free := time.Now(); time.Since(free) < 50*time.Microsecond; {
-				runtime.Gosched() // a timer is not that exact
-			}
+			spin(50 * time.Microsecond)
 			select {
 			case <-stop:
 				return

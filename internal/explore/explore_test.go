@@ -23,6 +23,11 @@ type bounds struct {
 // nothing tells whether nothing went wrong: time passes also on a good day.
 func (b bounds) nothing() bool { return b.faults+b.outages+b.cancels == 0 }
 
+// within tells whether no more went wrong than in o.
+func (b bounds) within(o bounds) bool {
+	return b.faults <= o.faults && b.clocks <= o.clocks && b.outages <= o.outages && b.cancels <= o.cancels
+}
+
 // row is a program for each worker, and the bounds within which all schedules are explored.
 type row struct {
 	name     string

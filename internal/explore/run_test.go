@@ -56,7 +56,7 @@ func newRun(row *row, wrap func(backend.Backend) backend.Backend) *run {
 	var m *lease.Manager
 	for i, program := range row.programs {
 		if m == nil || !row.oneManager {
-			opts := []lease.Option{lease.WithClock(r.clock)}
+			opts := []lease.Option{lease.WithClock(watched{r, len(r.trace)})}
 			if row.retention > 0 {
 				opts = append(opts, lease.WithRetention(row.retention))
 			}
@@ -75,6 +75,17 @@ func newRun(row *row, wrap func(backend.Backend) backend.Backend) *run {
 	}
 	r.quiesce()
 	return r
+}
+
+// watched is the clock as one Manager sees it. Its readings are part of what that Manager saw.
+type watched struct {
+	run     *run
+	manager int
+}
+
+func (c watched) Now() time.Time {
+	c.run.trace[c.manager] = appendInts(c.run.trace[c.manager], -1, c.run.used.clocks)
+	return c.run.clock.Now()
 }
 
 // quiesce returns when every worker waits for the scheduler or is done. The pauses of settling pass meanwhile.
@@ -155,7 +166,7 @@ func (r *run) do(s step) {
 	var a answer
 	switch s.kind {
 	case lands:
-		r.store.land(s.op, r.used.clocks)
+		r.store.land(s.op)
 	case clock:
 		r.used.clocks++
 		r.clock.Advance(clockStep)
@@ -172,10 +183,10 @@ func (r *run) do(s step) {
 			a.entry, a.err = r.store.get()
 			a.revision = a.entry.Revision
 		} else {
-			a.revision, a.err = r.store.apply(w.waiting.write, r.used.clocks)
+			a.revision, a.err = r.store.apply(w.waiting.write)
 		}
 	case answerLost:
-		_, _ = r.store.apply(w.waiting.write, r.used.clocks)
+		_, _ = r.store.apply(w.waiting.write)
 	case comesLate:
 		r.store.postpone(w.waiting.write)
 	}

@@ -11,11 +11,12 @@ import (
 )
 
 // search goes through the schedules of one row, depth first. A run cannot be copied, so that each branch is executed
-// anew from its beginning; where it comes to a state that was visited before, whatever follows was, or will be, seen from there.
+// anew from its beginning; where it comes to a state that was visited before, with no less left that may go wrong,
+// whatever follows was, or will be, seen from there.
 type search struct {
 	row     *row
 	wrap    func(backend.Backend) backend.Backend
-	visited map[state]struct{}
+	visited map[state]bounds // what had gone wrong by then
 	open    []branch
 	found   []step // the schedule that broke a rule
 	broken  error
@@ -33,7 +34,7 @@ func sound(b backend.Backend) backend.Backend { return b }
 
 // all visits every state, or stops at the first broken rule.
 func (s *search) all(t *testing.T) {
-	s.visited = make(map[state]struct{})
+	s.visited = make(map[state]bounds)
 	s.open = []branch{{}}
 	for len(s.open) > 0 && s.broken == nil {
 		b := s.open[len(s.open)-1]
@@ -67,11 +68,11 @@ func (s *search) follow(b branch) error {
 			return nil
 		}
 		now := r.state()
-		if _, ok := s.visited[now]; ok {
+		if before, ok := s.visited[now]; ok && before.within(r.used) {
 			s.pruned++
 			return nil
 		}
-		s.visited[now] = struct{}{}
+		s.visited[now] = r.used
 		if len(steps) == 0 {
 			s.ends++
 			return nil

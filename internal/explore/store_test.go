@@ -28,7 +28,6 @@ type write struct {
 type written struct {
 	write
 	revision uint64
-	clock    int // how often the clock had stepped
 }
 
 // opID names an operation: the worker's number, and the place in its program.
@@ -71,11 +70,11 @@ func (s *store) get() (backend.Entry, error) {
 
 func (s *store) fits(w write) bool { return w.expected == s.revision() || w.expected == whatever }
 
-func (s *store) apply(w write, clock int) (uint64, error) {
+func (s *store) apply(w write) (uint64, error) {
 	if !s.fits(w) {
 		return 0, backend.ErrConflict
 	}
-	s.history = append(s.history, written{w, s.revision() + 1, clock})
+	s.history = append(s.history, written{w, s.revision() + 1})
 	return s.revision(), nil
 }
 
@@ -86,11 +85,11 @@ func (s *store) postpone(w write) {
 }
 
 // land applies the late write of op.
-func (s *store) land(op opID, clock int) {
+func (s *store) land(op opID) {
 	i := slices.IndexFunc(s.late, func(w write) bool { return w.op == op })
 	w := s.late[i]
 	s.late = slices.Delete(s.late, i, i+1)
-	_, _ = s.apply(w, clock)
+	_, _ = s.apply(w)
 }
 
 // forgetHopeless drops late writes that cannot land any more: no revision comes back.

@@ -1,0 +1,48 @@
+package natskv
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// subscription is a consumer that the server makes for it, and that ends with it.
+type subscription struct {
+	jetstream.KeyWatcher
+	cancel context.CancelFunc
+}
+
+// push has the server push what stands, and comes to stand, under name. ctx bounds only the opening: the client would end the subscription with it on its own, and
+// nobody could wait for that.
+func (s *Store) push(ctx context.Context, name string) (*subscription, error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unlink := context.AfterFunc(ctx, cancel)
+	pushed, err := s.kv.Watch(own, name)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	p := &subscription{pushed, cancel}
+	if !unlink() {
+		p.stop()
+		return nil, ctx.Err()
+	}
+	return p, nil
+}
+
+// stop waits until the server has dropped the consumer, a few seconds if it is away. It also takes what nobody has taken, for
+// without that the client's goroutine might wait for ever.
+func (p *subscription) stop() {
+	defer p.cancel()
+	p.Stop()
+	for {
+		select {
+		case _, ok := <-p.Updates():
+			if !ok {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
