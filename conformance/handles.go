@@ -121,7 +121,7 @@ func afterCrash(s *subject) {
 	}
 	states := map[string]state{}
 	newest := map[string]uint64{} // of each key, also of those that are deleted
-	for round := range 4 {
+	for round := range 3 {
 		for i := range 12 {
 			key := s.key(fmt.Sprint(i))
 			st := states[key]

@@ -1,6 +1,7 @@
 package natskv_test
 
 import (
+	"flag"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -45,7 +46,12 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// TestConformanceOfACluster looks at a quarter of the cases unless -rapid.checks is given: a write takes as many times as long.
 func TestConformanceOfACluster(t *testing.T) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		f.Value.Set("25")
+		t.Cleanup(func() { f.Value.Set(f.DefValue) })
+	}
 	c := natstest.StartCluster(t)
 	suite(t, c.URL(), func(bucket string) {
 		i := c.Leader(t, bucket)

@@ -13,7 +13,9 @@
 // # What it guarantees
 //
 // A compare-and-set is one message that the stream stores only if the last one under the key has the expected number; it carries the keep as the message's
-// TTL. The numbers are the stream's own, which only grow, and serve as revisions. Reads are answered by the stream's leader, never by a replica that lags. A
+// TTL. The numbers are the stream's own, which only grow, and serve as revisions. Reads are answered by the stream's leader, never by a replica that lags, nor by a leader
+// that has lost touch with the majority: such a one does not know for some ten seconds that it leads no more, so every few seconds it is asked when it last
+// heard from the others, and its answers are refused with backend.ErrUnavailable if that was too long ago. A
 // call that fails with backend.ErrUnavailable has written nothing, and will not; after any other error the write may have been applied, or may still be.
 //
 // # What it does not
