@@ -19,8 +19,8 @@ const (
 // the last transaction can join this one. With nobody else to run it costs next to nothing.
 const gatherRounds = 4
 
-// group turns concurrent requests into transactions of many. There is no goroutine behind it: whoever comes first leads, which is to
-// say runs the transaction in its own goroutine; whoever comes meanwhile waits in the queue. When the
+// group turns concurrent requests into transactions of many. No goroutine waits behind it: whoever comes first leads, which is to
+// say runs the transaction; whoever comes meanwhile waits in the queue. When the
 // transaction has ended, the leader answers those whom it took along, and hands the lead to the first of the queue.
 type group struct {
 	// begin opens a transaction; if it fails nothing was written. finish carries out the requests in it, ends
@@ -80,7 +80,7 @@ func (g *group) do(ctx context.Context, r *request) error {
 	if !g.led {
 		g.led = true
 		g.mu.Unlock()
-		return g.lead(ctx, r)
+		return g.leadFor(ctx, r)
 	}
 	r.wake = make(chan struct{}, 1)
 	g.queue = append(g.queue, r)
@@ -89,7 +89,7 @@ func (g *group) do(ctx context.Context, r *request) error {
 	select {
 	case <-r.wake:
 		if r.state == leading { // written before wake was sent, and nobody else changes it now
-			return g.lead(ctx, r)
+			return g.leadFor(ctx, r)
 		}
 		return r.err
 	case <-ctx.Done():
@@ -116,6 +116,31 @@ func (g *group) abandon(ctx context.Context, r *request) error {
 	case <-r.wake:
 		return r.err
 	default:
+		return ctx.Err() // its transaction is under way: the outcome is unknown
+	}
+}
+
+// leadGrace is for how long after its context's end a caller waits for the transaction that it leads, which seldom takes as long.
+const leadGrace = 50 * time.Millisecond
+
+// leadFor leads on behalf of a caller who can go away, however long the disk takes.
+func (g *group) leadFor(ctx context.Context, r *request) error {
+	if ctx.Done() == nil {
+		return g.lead(ctx, r)
+	}
+	led := make(chan error, 1)
+	go func() { led <- g.lead(ctx, r) }()
+	select {
+	case err := <-led:
+		return err
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(leadGrace)
+	defer grace.Stop()
+	select {
+	case err := <-led:
+		return err
+	case <-grace.C:
 		return ctx.Err() // its transaction is under way: the outcome is unknown
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ailease/lease/backend"
 )
@@ -252,4 +253,26 @@ func TestGroupAnswersTheOthersWhenTheLeaderPanics(t *testing.T) {
 	if follower.err != errNoVerdict || g.led {
 		t.Errorf("follower: %v, somebody leads: %v", follower.err, g.led)
 	}
+}
+
+func TestALeaderWhoseContextEndsDoesNotWaitForAStalledDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		leader := s.start("leader")
+		s.letBegin(nil)
+		leader.cancel()
+		time.Sleep(leadGrace)
+		synctest.Wait()
+		if !leader.done || leader.err != context.Canceled {
+			t.Errorf("done %t, error %v, want the context's, which leaves the outcome open", leader.done, leader.err)
+		}
+		follower := s.start("follower")
+		s.letFinish(nil)
+		s.letBegin(nil)
+		s.letFinish(nil)
+		if !follower.done || follower.err != nil {
+			t.Errorf("the next: done %t, error %v", follower.done, follower.err)
+		}
+		s.wantBatches(t, []string{"leader"}, []string{"follower"})
+	})
 }

@@ -96,8 +96,8 @@ func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
 // CompareAndSet writes value under key if its revision is expected, as [backend.Backend] says.
 //
 // It returns when the write is safe on disk (see [WithSynchronous]). If ctx ends while the write waits for its turn, nothing is written
-// and the error wraps backend.ErrUnavailable besides the context's; if it ends later, the call returns the context's error at once or,
-// where it runs the transaction itself, the outcome as soon as the disk has answered.
+// and the error wraps backend.ErrUnavailable besides the context's; if it ends later, the call soon returns the outcome or, where the disk is slow to answer,
+// the context's error, which leaves the outcome open.
 func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, failed("compare-and-set", key, withdrawn(ctx))
