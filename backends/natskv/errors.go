@@ -58,7 +58,7 @@ const (
 	codeTooLarge         jetstream.ErrorCode = 10054
 	codeWrongSequence    jetstream.ErrorCode = 10071 // with the last sequence in its text
 	codeStoreFailed      jetstream.ErrorCode = 10077
-	codeWrongConstant    jetstream.ErrorCode = 10164 // the same from replicated streams, where another write is under way
+	codeWrongConstant    jetstream.ErrorCode = 10164 // from replicated streams, where another write is under way: nothing was compared
 )
 
 func apiCode(err error) jetstream.ErrorCode {
@@ -72,7 +72,9 @@ func apiCode(err error) jetstream.ErrorCode {
 // it stores or replicates anything, so refusals for these are certain; a server that could not finish, or did not answer, leaves it open.
 func writeFailed(err error) error {
 	switch code := apiCode(err); {
-	case code == codeWrongSequence || code == codeWrongConstant:
+	case errors.Is(err, errBusy):
+		return err
+	case code == codeWrongSequence:
 		return backend.ErrConflict
 	case code == codeTooLarge || errors.Is(err, nats.ErrMaxPayload):
 		return fmt.Errorf("%w: the value and its headers are larger than the server takes: raise its max_payload (2MB holds every value), or the stream's maximum message size: %w", backend.ErrInvalid, err)

@@ -250,7 +250,7 @@ func (s *Store) publish(ctx context.Context, name string, expected uint64, value
 	if ttl := wholeSeconds(keep); ttl > 0 && s.expires {
 		m.Header[jetstream.MsgTTLHeader] = []string{strconv.FormatInt(ttl, 10) + "s"}
 	}
-	ack, err := s.js.PublishMsg(ctx, m)
+	ack, err := untilCompared(ctx, s.timeout, func() (*jetstream.PubAck, error) { return s.js.PublishMsg(ctx, m) })
 	if err != nil {
 		verdict := writeFailed(err)
 		if errors.Is(verdict, backend.ErrConflict) {
