@@ -3,7 +3,8 @@ package lease
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
+
+	"github.com/ailease/lease/backend"
 )
 
 // Errors to branch on, with errors.Is. Every method of [Manager] returns them wrapped in an [*Error].
@@ -50,7 +51,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("lease: %s %s: %v", e.Op, quoted(e.Key), e.Err)
+	return fmt.Sprintf("lease: %s %s: %v", e.Op, backend.Quote(e.Key), e.Err)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -64,16 +65,3 @@ type FieldError struct {
 func (e *FieldError) Error() string { return fmt.Sprintf("%v: %s: %s", ErrInvalid, e.Field, e.Problem) }
 
 func (e *FieldError) Unwrap() error { return ErrInvalid }
-
-// quoted keeps a message readable, and bounded, whatever was given as a key.
-func quoted(key string) string {
-	const most = 64
-	if len(key) <= most {
-		return fmt.Sprintf("%q", key)
-	}
-	cut := most
-	for cut > 0 && !utf8.RuneStart(key[cut]) {
-		cut--
-	}
-	return fmt.Sprintf("%q… (%d bytes)", key[:cut], len(key))
-}

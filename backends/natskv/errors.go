@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,35 +11,11 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// opError says what was tried. Its text is made only when somebody reads it: a lost compare-and-set is an everyday answer.
-type opError struct {
-	op  string
-	key string
-	err error
-}
-
-func (e *opError) Error() string { return fmt.Sprintf("natskv: %s %s: %v", e.op, quoted(e.key), e.err) }
-
-func (e *opError) Unwrap() error { return e.err }
-
 func failed(op, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &opError{op, key, err}
-}
-
-// quoted keeps a message readable, and bounded, whatever the key.
-func quoted(key string) string {
-	const most = 64
-	if len(key) <= most {
-		return fmt.Sprintf("%q", key)
-	}
-	cut := most
-	for cut > 0 && !utf8.RuneStart(key[cut]) {
-		cut--
-	}
-	return fmt.Sprintf("%q… (%d bytes)", key[:cut], len(key))
+	return &backend.Error{Store: "natskv", Op: op, Key: key, Err: err}
 }
 
 var (
