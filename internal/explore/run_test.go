@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing/synctest"
 	"time"
 
@@ -44,6 +45,7 @@ type run struct {
 	workers []*worker
 	over    bool // what still runs shall return, no matter how
 	broken  error
+	pause   sync.Mutex
 
 	used  bounds            // what went wrong so far
 	names map[string]string // of random ids: who wrote them first
@@ -95,8 +97,15 @@ func (r *run) quiesce() {
 		if !slices.ContainsFunc(r.workers, func(w *worker) bool { return !w.done && w.waiting == nil }) {
 			return
 		}
+		r.afterPause()
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// afterPause orders what the scheduler did before it slept before what a worker does when it wakes up: time does not.
+func (r *run) afterPause() {
+	r.pause.Lock()
+	defer r.pause.Unlock()
 }
 
 // end makes the workers return.
@@ -172,6 +181,7 @@ func (r *run) do(s step) {
 		r.clock.Advance(clockStep)
 	case outage:
 		r.used.outages++
+		r.afterPause()
 		time.Sleep(5 * time.Second) // longer than the Manager's patience
 	case canceled:
 		r.used.cancels++

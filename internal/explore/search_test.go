@@ -16,7 +16,7 @@ import (
 type search struct {
 	row     *row
 	wrap    func(backend.Backend) backend.Backend
-	visited map[state]bounds // what had gone wrong by then
+	visited map[state][]bounds // what had gone wrong by then
 	open    []branch
 	found   []step // the schedule that broke a rule
 	broken  error
@@ -34,7 +34,7 @@ func sound(b backend.Backend) backend.Backend { return b }
 
 // all visits every state, or stops at the first broken rule.
 func (s *search) all(t *testing.T) {
-	s.visited = make(map[state]bounds)
+	s.visited = make(map[state][]bounds)
 	s.open = []branch{{}}
 	for len(s.open) > 0 && s.broken == nil {
 		b := s.open[len(s.open)-1]
@@ -68,11 +68,11 @@ func (s *search) follow(b branch) error {
 			return nil
 		}
 		now := r.state()
-		if before, ok := s.visited[now]; ok && before.within(r.used) {
+		if slices.ContainsFunc(s.visited[now], func(before bounds) bool { return before.within(r.used) }) {
 			s.pruned++
 			return nil
 		}
-		s.visited[now] = r.used
+		s.visited[now] = append(s.visited[now], r.used)
 		if len(steps) == 0 {
 			s.ends++
 			return nil
@@ -157,5 +157,5 @@ func (r *run) stands() string {
 	if s == nil {
 		return "absent"
 	}
-	return fmt.Sprintf("revision %d: %s, version %d, lease of m%s", s.revision, s.rec.State, s.rec.Version, r.names[s.rec.LeaseID])
+	return fmt.Sprintf("revision %d: %s, version %d, lease of m%d", s.revision, s.rec.State, s.rec.Version, r.store.history[r.store.token(s.rec.LeaseID)-1].op.worker+1)
 }

@@ -103,6 +103,7 @@ func (w *worker) work() {
 		ctx, cancel := context.WithCancel(context.WithValue(context.Background(), caller{}, w))
 		w.cancel, w.cancelled = cancel, false
 		res := w.perform(ctx, o)
+		w.run.afterPause()
 		cancel()
 		if w.run.over {
 			return
@@ -156,6 +157,7 @@ func (b scheduled) Get(ctx context.Context, _ string) (backend.Entry, error) {
 }
 
 func (b scheduled) CompareAndSet(ctx context.Context, _ string, expected uint64, value []byte, _ time.Duration) (uint64, error) {
+	b.run.afterPause()
 	if b.run.over {
 		return whatever, nil // a success, so that settling ends
 	}

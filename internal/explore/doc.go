@@ -1,0 +1,13 @@
+// Package explore has no code but its tests: they run real Managers through every interleaving of a few operations on one
+// key, with every choice of what goes wrong with their store calls, within bounds. The table of rows in explore_test.go
+// says which operations and how much may go wrong.
+//
+// A schedule is a list of steps: an operation begins, a store call is answered or fails, a late write lands, the clock
+// steps over the deadline. Every schedule is executed from its beginning, in a bubble of testing/synctest, and none is
+// continued from a state that another one has reached before. The rules in rules_test.go are checked after each write and
+// each return. A schedule that breaks one is printed, and can be run again:
+//
+//	go test ./internal/explore -run 'TestEverySchedule/an_end_is_repeated' -v -explore.replay='m1 acquire begins; ...'
+//
+// With -explore.long the rows that take minutes are explored too.
+package explore
