@@ -87,7 +87,7 @@ func (s *search) follow(b branch) error {
 
 // try runs the given schedule and tells what rule it breaks, nil for none, and each step in words. A step that is
 // not enabled ends the run.
-func (s *search) try(t *testing.T, path []step) (broken error, words []string) {
+func (s *search) try(t *testing.T, path []step) (words []string, broken error) {
 	synctest.Test(t, func(*testing.T) {
 		r := newRun(s.row, s.wrap)
 		defer r.end()
@@ -103,7 +103,7 @@ func (s *search) try(t *testing.T, path []step) (broken error, words []string) {
 		}
 		broken = r.broken
 	})
-	return broken, words
+	return words, broken
 }
 
 // shorten drops what the violation does not need.
@@ -112,7 +112,7 @@ func (s *search) shorten(t *testing.T) {
 	for size := len(s.found) / 2; size > 0; size-- {
 		for i := 0; i+size <= len(s.found); {
 			shorter := slices.Delete(slices.Clone(s.found), i, i+size)
-			if err, _ := s.try(t, shorter); err != nil && err.(*violation).rule == rule {
+			if _, err := s.try(t, shorter); err != nil && err.(*violation).rule == rule {
 				s.found, s.broken = shorter, err
 			} else {
 				i++
@@ -124,7 +124,7 @@ func (s *search) shorten(t *testing.T) {
 // report is the schedule that broke a rule, in the form that replay takes.
 func (s *search) report(t *testing.T) string {
 	s.shorten(t)
-	_, words := s.try(t, s.found)
+	words, _ := s.try(t, s.found)
 	return fmt.Sprintf("%v\n  -explore.replay=%q", s.broken, strings.Join(words, "; "))
 }
 
