@@ -122,7 +122,7 @@ func (c *core) get(ctx context.Context, storeKey string) (backend.Entry, error) 
 		return e, nil
 	case errors.Is(err, backend.ErrNotFound):
 		return backend.Entry{}, nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return backend.Entry{}, err
 	default:
 		return backend.Entry{}, fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -74,6 +74,8 @@ var rows = []row{
 	{name: "two processes share a lease", programs: []string{"acquire extend complete", "extend@m1 fail@m1"}, bounds: bounds{faults: 2}},
 	{name: "two goroutines share a manager", programs: []string{"acquire extend complete", "extend@m1 acquire"}, bounds: bounds{faults: 1}, oneManager: true},
 	{name: "three managers ask for one lease", programs: []string{"acquire complete", "acquire", "acquire"}, bounds: bounds{faults: 1, clocks: 1}},
+	{name: "three managers, three operations each, on a good day", programs: []string{"acquire extend complete", "acquire extend complete", "acquire extend fail"}, bounds: bounds{clocks: 1}},
+	{name: "three managers, three operations each", programs: []string{"acquire extend complete", "acquire extend complete", "acquire extend fail"}, bounds: bounds{faults: 1, clocks: 1}, long: true},
 	{name: "two managers at length", programs: []string{"acquire extend complete", "acquire extend complete"}, bounds: bounds{faults: 2, clocks: 2}, long: true},
 	{name: "the caller gives up, two faults", programs: []string{"acquire acquire complete", "acquire"}, bounds: bounds{faults: 2, clocks: 1, cancels: 1}, long: true},
 	{name: "two goroutines share a manager, past its deadline", programs: []string{"acquire extend complete", "extend@m1 acquire"}, bounds: bounds{faults: 1, clocks: 1}, oneManager: true, long: true},
