@@ -32,14 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// acknowledgement is a line that the child prints as soon as an operation has been acknowledged.
-type acknowledgement struct {
-	Key     string
-	Version uint64
-	Token   uint64
-}
-
-// child takes leases through their life, several at a time, as fast as it can.
+// child takes leases through their life, several at a time, as fast as it can. Each operation that has been acknowledged is a line of its output.
 func child(path, round string) error {
 	ctx := context.Background()
 	store, err := sqlite.Open(ctx, path)
@@ -51,8 +44,8 @@ func child(path, round string) error {
 		return err
 	}
 	var out sync.Mutex
-	acknowledge := func(l lease.Lease) error {
-		line, err := json.Marshal(acknowledgement{l.Key, l.Version, l.Token})
+	acknowledge := func(o Operation) error {
+		line, err := json.Marshal(o)
 		if err != nil {
 			return err
 		}
@@ -80,23 +73,29 @@ func resultOf(key string) json.RawMessage {
 }
 
 // oneLife acquires, extends and completes: versions 1, 2 and 3.
-func oneLife(ctx context.Context, m *lease.Manager, key string, acknowledge func(lease.Lease) error) error {
-	l, acquired, err := m.Acquire(ctx, key, lease.AcquireOptions{})
-	if err != nil || !acquired {
-		return fmt.Errorf("acquire %s: %t, %w", key, acquired, err)
+func oneLife(ctx context.Context, m *lease.Manager, key string, acknowledge func(Operation) error) error {
+	acquired := Operation{Verb: Acquire, Key: key}
+	acquired.Lease, acquired.Acquired, acquired.Err = m.Acquire(ctx, key, lease.AcquireOptions{})
+	if acquired.Err != nil || !acquired.Acquired {
+		return fmt.Errorf("acquire %s: %t, %w", key, acquired.Acquired, acquired.Err)
 	}
-	for _, step := range []func() (lease.Lease, error){
-		func() (lease.Lease, error) { return l, nil },
-		func() (lease.Lease, error) { return m.Extend(ctx, key, l.LeaseID, 2*time.Hour) },
-		func() (lease.Lease, error) {
-			return m.Complete(ctx, key, l.LeaseID, lease.Completion{Result: resultOf(key)})
+	id, mark := acquired.Lease.LeaseID, "result of "+key
+	for _, step := range []func() Operation{
+		func() Operation { return acquired },
+		func() Operation {
+			l, err := m.Extend(ctx, key, id, 2*time.Hour)
+			return Operation{Verb: Extend, Key: key, LeaseID: id, Lease: l, Err: err}
+		},
+		func() Operation {
+			l, err := m.Complete(ctx, key, id, lease.Completion{Result: json.RawMessage(fmt.Sprintf("%q", mark)), ResultHash: mark})
+			return Operation{Verb: Complete, Key: key, LeaseID: id, Mark: mark, Lease: l, Err: err}
 		},
 	} {
-		l, err := step()
-		if err != nil {
-			return err
+		o := step()
+		if o.Err != nil {
+			return o.Err
 		}
-		if err := acknowledge(l); err != nil {
+		if err := acknowledge(o); err != nil {
 			return err
 		}
 	}
@@ -122,13 +121,16 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := map[string]acknowledgement{}
+		for _, broken := range CheckKept(t.Context(), m, acks) {
+			t.Errorf("kill %d: %s", kills, broken)
+		}
+		last := map[string]lease.Lease{}
 		highest := newestToken
-		for _, a := range acks {
-			last[a.Key] = a
-			highest = max(highest, a.Token)
-			if a.Token <= newestToken {
-				t.Errorf("kill %d: token %d of %s is not greater than those before the last kill, up to %d", kills, a.Token, a.Key, newestToken)
+		for _, o := range acks {
+			last[o.Key] = o.Lease
+			highest = max(highest, o.Lease.Token)
+			if o.Lease.Token <= newestToken {
+				t.Errorf("kill %d: token %d of %s is not greater than those before the last kill, up to %d", kills, o.Lease.Token, o.Key, newestToken)
 			}
 		}
 		newestToken = highest
@@ -144,7 +146,7 @@ func TestKilled(t *testing.T) {
 			if l.Version > a.Version {
 				unacknowledged++
 			}
-			whole := l.Version < 3 && l.State == lease.StateInProgress || l.Version == 3 && l.State == lease.StateCompleted && string(l.Result) == string(resultOf(k))
+			whole := l.Version < 3 && l.State == lease.StateInProgress || l.Version == 3 && l.State == lease.StateCompleted
 			if !whole || l.Token != a.Token {
 				t.Errorf("kill %d: %s is half there: %+v", kills, k, l)
 			}
@@ -168,7 +170,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-func runAndKill(t *testing.T, path, round string, after time.Duration) []acknowledgement {
+func runAndKill(t *testing.T, path, round string, after time.Duration) []Operation {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -184,18 +186,18 @@ func runAndKill(t *testing.T, path, round string, after time.Duration) []acknowl
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var acks []acknowledgement
+	var acks []Operation
 	lines := bufio.NewScanner(out)
 	var kill *time.Timer
 	for lines.Scan() {
 		if kill == nil { // it is at work
 			kill = time.AfterFunc(after, func() { c.Process.Signal(syscall.SIGKILL) })
 		}
-		var a acknowledgement
-		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+		var o Operation
+		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
 			break // the line that it was writing
 		}
-		acks = append(acks, a)
+		acks = append(acks, o)
 	}
 	err = c.Wait()
 	if status, ok := c.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
