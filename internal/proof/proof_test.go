@@ -129,9 +129,9 @@ func TestMemory(t *testing.T) {
 		var h *History
 		synctest.Test(t, func(t *testing.T) {
 			var err error
-			w := Workload{Seed: s, Clients: 4, Keys: 2, Each: 25, Faults: badDays, Hurry: 50 * time.Millisecond}
+			w := Workload{Seed: s, Clients: 4, Keys: 3, Each: 25, Faults: badDays, Hurry: 50 * time.Millisecond}
 			if s%4 == 0 { // so bad that settling gives up
-				w.Each = 12 // what is unknown makes the check hard
+				w.Each = 10 // what is unknown makes the check hard
 				w.Faults = conformance.Faults{LostRequest: 0.35, LostAnswer: 0.3, Late: 0.3, MaxDelay: 10 * time.Second}
 			}
 			if h, err = w.Do(NewRecorder(memory.New())); err != nil {
