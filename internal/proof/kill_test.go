@@ -108,7 +108,7 @@ func TestKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "leases.db")
 	kills, acknowledged, unacknowledged := 0, 0, 0
 	var newestToken uint64
-	for s := range seeds(20) {
+	for s := range seeds(20, 200) {
 		chance := rand.New(rand.NewPCG(s, 0))
 		acks := runAndKill(t, path, fmt.Sprint("round", kills), time.Duration(20+chance.IntN(120))*time.Millisecond)
 		kills++

@@ -62,8 +62,8 @@ func (y *tally) log(t *testing.T) {
 	}
 }
 
-// seeds yields those to run: the one that is to be replayed, or n, or as many as there is time for.
-func seeds(n int) func(yield func(uint64) bool) {
+// seeds yields those to run: the one that is to be replayed; or n; or, in the long form, as many as there is time for, but at least so many.
+func seeds(n, least int) func(yield func(uint64) bool) {
 	return func(yield func(uint64) bool) {
 		if *seed != 0 {
 			yield(*seed)
@@ -73,7 +73,10 @@ func seeds(n int) func(yield func(uint64) bool) {
 		if *long > 0 {
 			first = uint64(begun.UnixNano())
 		}
-		for s := first; *long > 0 && time.Since(begun) < *long || *long == 0 && s < first+uint64(n); s++ {
+		if *long == 0 {
+			least = n
+		}
+		for s := first; s < first+uint64(least) || time.Since(begun) < *long; s++ {
 			if !yield(s) {
 				return
 			}
@@ -125,7 +128,7 @@ func show(h *History) string {
 // TestMemory runs in bubbles, where delays, retries and patience take no time.
 func TestMemory(t *testing.T) {
 	var y tally
-	for s := range seeds(400) {
+	for s := range seeds(400, 0) {
 		var h *History
 		synctest.Test(t, func(t *testing.T) {
 			var err error
@@ -149,7 +152,7 @@ func TestMemory(t *testing.T) {
 // TestSQLite crashes the store and reopens it from what a crash leaves.
 func TestSQLite(t *testing.T) {
 	var y tally
-	for s := range seeds(40) {
+	for s := range seeds(40, 0) {
 		store, path := openSQLite(t, "")
 		w := Workload{Seed: s, Clients: 6, Keys: 3, Each: 25, Faults: badDays, Hurry: 5 * time.Millisecond}
 		w.Faults.MaxDelay = 2 * time.Millisecond
@@ -201,7 +204,7 @@ func TestNATS(t *testing.T) {
 			url, replicas := setup(t)
 			var y tally
 			var bucket atomic.Int64
-			for s := range seeds(15) {
+			for s := range seeds(15, 0) {
 				store, err := natskv.Open(t.Context(), url, natskv.WithReplicas(replicas), natskv.WithBucket(fmt.Sprint("b", bucket.Add(1))))
 				if err != nil {
 					t.Fatal(err)
