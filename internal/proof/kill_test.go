@@ -68,10 +68,6 @@ func child(path, round string) error {
 	return <-failed
 }
 
-func resultOf(key string) json.RawMessage {
-	return json.RawMessage(fmt.Sprintf(`{"result of":%q}`, key))
-}
-
 // oneLife acquires, extends and completes: versions 1, 2 and 3.
 func oneLife(ctx context.Context, m *lease.Manager, key string, acknowledge func(Operation) error) error {
 	acquired := Operation{Verb: Acquire, Key: key}
