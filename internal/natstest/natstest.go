@@ -3,6 +3,8 @@
 package natstest
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -47,15 +49,20 @@ func Alone(t testing.TB) *server.Server {
 	return Start(t, Options(t.TempDir()))
 }
 
-// FreePort is a port that nobody uses just now.
+// FreePort is a port that nobody uses just now, and that the system gives to nobody by itself: it gives those from 32768 on to whoever connects, and a
+// server that restarts would find its own taken.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000)))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return l.Addr().(*net.TCPAddr).Port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // Eventually waits for what must become true, and fails the test if it does not.
