@@ -2,7 +2,9 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ailease/lease"
 )
@@ -104,7 +106,11 @@ func (b *Broken) toldTheTruth(o *Operation, writes []Write) {
 	}
 }
 
-// CheckKept asks m, which has no bad days any more, for every completion that was acknowledged.
+// answersWithin is how long a store that has just been through an outage may still refuse now and then: its servers elect again after a cut has healed.
+const answersWithin = 30 * time.Second
+
+// CheckKept asks m, which has no bad days any more, for every completion that was acknowledged. It asks again while the store cannot be reached: that
+// is no loss.
 func CheckKept(ctx context.Context, m *lease.Manager, ops []Operation) Broken {
 	var b Broken
 	for i := range ops {
@@ -113,6 +119,10 @@ func CheckKept(ctx context.Context, m *lease.Manager, ops []Operation) Broken {
 			continue
 		}
 		l, err := m.Result(ctx, o.Key)
+		for end := time.Now().Add(answersWithin); errors.Is(err, lease.ErrUnavailable) && time.Now().Before(end); {
+			time.Sleep(20 * time.Millisecond)
+			l, err = m.Result(ctx, o.Key)
+		}
 		if err != nil || l.State != lease.StateCompleted || l.ResultHash != o.Mark || l.Version != o.Lease.Version || string(l.Result) != fmt.Sprintf("%q", o.Mark) {
 			b.add("%s completed as %q, and is now %s %q %s: %v", o.Key, o.Mark, l.State, l.ResultHash, l.Result, err)
 		}

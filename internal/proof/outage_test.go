@@ -120,13 +120,7 @@ func parts(t *testing.T, whole spread, i int) (majority, minority *lease.Manager
 // told checks what the clients were told.
 func told(t *testing.T, h *History) {
 	t.Helper()
-	var broken Broken
-	natstest.Eventually(t, "the store answers", func() bool {
-		_, err := h.Manager.Status(t.Context(), key(0))
-		return err == nil
-	})
-	broken = CheckKept(t.Context(), h.Manager, h.Operations)
-	if len(broken) > 0 {
+	if broken := CheckKept(t.Context(), h.Manager, h.Operations); len(broken) > 0 {
 		t.Fatalf("%v\n%s", broken, show(h))
 	}
 	if r := Linearizable(h.Operations, time.Minute); r != porcupine.Ok {
