@@ -7,8 +7,13 @@ import "time"
 // Tests replace it by [ManualClock]; programs have no reason to.
 type Clock interface {
 	// Now is the current wall-clock time. Leases carry deadlines from one process to another,
-	// so it must agree between the Managers of one store, within [WithClockSkew].
+	// so it must agree between the Managers of one store, within [WithClockSkew]. As with [time.Now], the difference of two
+	// readings should not change when the wall clock is set.
 	Now() time.Time
+
+	// AfterFunc has f called once d has passed, however the wall clock is set meanwhile. f does not block. The returned stop prevents
+	// the call if it has not begun yet, and reports whether it did.
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 
 // SystemClock is the clock of the machine, the default of [NewManager].
@@ -17,3 +22,35 @@ func SystemClock() Clock { return systemClock{} }
 type systemClock struct{}
 
 func (systemClock) Now() time.Time { return time.Now() }
+
+func (systemClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
+	return time.AfterFunc(d, f).Stop
+}
+
+// timer is a timer of a Clock that is received from, and set again and again.
+type timer struct {
+	clock Clock
+	C     chan struct{}
+	stop  func() bool
+}
+
+func newTimer(c Clock) *timer {
+	return &timer{clock: c, C: make(chan struct{}, 1), stop: func() bool { return false }}
+}
+
+// set has the timer fire after d, and not at the time that was set before. Only who receives from C may call it.
+func (t *timer) set(d time.Duration) {
+	t.stop()
+	select {
+	case <-t.C:
+	default:
+	}
+	t.stop = t.clock.AfterFunc(d, t.fire)
+}
+
+func (t *timer) fire() {
+	select {
+	case t.C <- struct{}{}:
+	default:
+	}
+}

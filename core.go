@@ -19,12 +19,13 @@ type core struct {
 	settings
 	backend backend.Backend
 	known   known
+	watches watches
 	opBase  string // unique to this core
 	opCount atomic.Uint64
 }
 
 func newCore(b backend.Backend, s settings) *core {
-	return &core{settings: s, backend: b, known: known{m: make(map[string]stored)}, opBase: "op_" + rand.Text() + "_"}
+	return &core{settings: s, backend: b, known: known{m: make(map[string]stored)}, watches: watches{m: make(map[string]*watch)}, opBase: "op_" + rand.Text() + "_"}
 }
 
 // newOp returns an operation id that is never given twice.
@@ -55,7 +56,7 @@ const mostTries = 100
 // It begins with what it remembers of the key, which costs no store call: a fresh acquire starts from "absent", a holder's call from what this
 // Manager wrote last. That is safe since only the compare-and-set decides. But nothing is refused on
 // the strength of a memory: a command that would not write is decided anew on what the store says.
-func (c *core) apply(ctx context.Context, storeKey string, cmd *command) (applied, error) {
+func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began time.Time) (applied, error) {
 	if err := ctx.Err(); err != nil {
 		return applied{}, err
 	}
@@ -89,6 +90,7 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command) (applie
 			return applied{after.rec, out, now}, nil
 		case errors.Is(err, backend.ErrConflict):
 			guess = false
+			c.tell(ctx, Event{Kind: EventConflictRetried, Err: err}, storeKey, cur.rec, began)
 		default:
 			c.known.drop(storeKey)
 			return applied{}, err

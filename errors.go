@@ -21,6 +21,9 @@ var (
 	// ErrFinished says that the lease has ended already, otherwise than asked. The [Error] carries how.
 	ErrFinished = errors.New("already finished")
 
+	// ErrInProgress says that another holds the lease. Only [Do] returns it, if it is told not to wait; the [Error] carries how the lease stands.
+	ErrInProgress = errors.New("in progress elsewhere")
+
 	// ErrInvalid says that an argument is outside its limits. The error is a [*FieldError]; nothing was written.
 	ErrInvalid = errors.New("invalid argument")
 
@@ -55,6 +58,20 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// FailedError is what [Do] returns to those who did not do the work themselves, when it has failed.
+type FailedError struct {
+	Key   string
+	Code  string // see [Do] for those that it makes itself
+	Lease Lease  // as it stands, with the error's hash and perhaps its text
+}
+
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("lease: %s has failed with code %q (attempt %d)", backend.Quote(e.Key), e.Code, e.Lease.Attempt)
+}
+
+// ErrorCode returns the code, so that a Do around another fails with the same.
+func (e *FailedError) ErrorCode() string { return e.Code }
 
 // FieldError is an argument outside its limits. errors.Is(err, [ErrInvalid]) holds for it.
 type FieldError struct {

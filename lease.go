@@ -73,6 +73,7 @@ type Lease struct {
 	ResultHash string
 	ErrorCode  string
 	ErrorHash  string
+	ErrorText  string // only if whoever failed the lease wanted it stored
 
 	RetryAfter time.Duration // for a poller: when to ask again; 0 unless in progress
 }
@@ -100,6 +101,7 @@ func (m *Manager) view(key string, r *record, now time.Time) Lease {
 		ResultHash:  r.ResultHash,
 		ErrorCode:   r.ErrorCode,
 		ErrorHash:   r.ErrorHash,
+		ErrorText:   r.ErrorText,
 	}
 	switch {
 	case state == StateInProgress:
@@ -168,7 +170,7 @@ func (m *Manager) Acquire(ctx context.Context, key string, opt AcquireOptions) (
 		retryFailed: opt.RetryFailed,
 		atMostOnce:  opt.AtMostOnce,
 	}, err)
-	return l, err == nil && (out == outAcquired || out == outAcquiredAgain), err
+	return l, err == nil && (out.writes() || out == outAcquiredAgain), err
 }
 
 // Extend sets the time left of a lease to ttl from now; it never adds to it. 0 is the Manager's default, and the limits
@@ -176,9 +178,20 @@ func (m *Manager) Acquire(ctx context.Context, key string, opt AcquireOptions) (
 //
 // Errors: [ErrNotFound], [ErrLost], [ErrFinished], [ErrInvalid], [ErrUnavailable], [ErrUnreadable], [ErrUnknownOutcome].
 func (m *Manager) Extend(ctx context.Context, key, leaseID string, ttl time.Duration) (Lease, error) {
+	return m.extend(ctx, key, leaseID, ttl, nil)
+}
+
+// extend is Extend, which puts metadata in place of what there was unless it is nil.
+func (m *Manager) extend(ctx context.Context, key, leaseID string, ttl time.Duration, metadata json.RawMessage) (Lease, error) {
 	granted, err := m.grant(ttl)
 	err = cmp.Or(m.checkKey(key), checkLeaseID(leaseID), err)
-	l, _, err := m.change(ctx, "extend", key, &command{verb: verbExtend, leaseID: leaseID, ttl: granted}, err)
+	l, _, err := m.change(ctx, "extend", key, &command{
+		verb:     verbExtend,
+		leaseID:  leaseID,
+		ttl:      granted,
+		progress: metadata != nil,
+		metadata: metadata,
+	}, err)
 	return l, err
 }
 
@@ -208,13 +221,14 @@ func (m *Manager) Complete(ctx context.Context, key, leaseID string, done Comple
 type Failure struct {
 	Code string // for programs to branch on, up to 128 bytes unless set otherwise; required
 	Hash string // up to 256 bytes; stored as given, to recognise the same error again without storing its text
+	Text string // up to 1024 bytes, for people; think of what an error's text may give away before storing it
 }
 
 // Fail ends a lease as failed. Like Complete it counts past the deadline, and may be repeated.
 //
 // Errors: as for [Manager.Extend].
 func (m *Manager) Fail(ctx context.Context, key, leaseID string, f Failure) (Lease, error) {
-	err := cmp.Or(checkString("error_code", f.Code, m.maxErrorCodeBytes), checkString("error_hash", f.Hash, maxIDBytes))
+	err := cmp.Or(checkString("error_code", f.Code, m.maxErrorCodeBytes), checkString("error_hash", f.Hash, maxIDBytes), checkString("error_text", f.Text, maxErrorTextBytes))
 	if f.Code == "" {
 		err = &FieldError{"error_code", fmt.Sprintf("0 bytes, must be from 1 to %d", m.maxErrorCodeBytes)}
 	}
@@ -235,7 +249,7 @@ func (m *Manager) Cancel(ctx context.Context, key, leaseID, reason string) (Leas
 
 func (m *Manager) fail(ctx context.Context, op, key, leaseID string, f Failure, err error) (Lease, error) {
 	err = cmp.Or(m.checkKey(key), checkLeaseID(leaseID), err)
-	l, _, err := m.change(ctx, op, key, &command{verb: verbFail, leaseID: leaseID, errorCode: f.Code, errorHash: f.Hash}, err)
+	l, _, err := m.change(ctx, op, key, &command{verb: verbFail, leaseID: leaseID, errorCode: f.Code, errorHash: f.Hash, errorText: f.Text}, err)
 	return l, err
 }
 
@@ -275,7 +289,11 @@ func (m *Manager) read(ctx context.Context, op, key string) (Lease, error) {
 	if err == nil {
 		var s stored
 		if s, err = m.load(ctx, m.storeKey(key)); err == nil {
-			return m.view(key, s.rec, m.clock.Now()), nil
+			l := m.view(key, s.rec, m.clock.Now())
+			if l.State == StateExpired {
+				m.tell(ctx, Event{Kind: EventExpiredSeen}, m.storeKey(key), s.rec, time.Time{})
+			}
+			return l, nil
 		}
 	}
 	return Lease{}, &Error{Op: op, Key: key, Err: err}
@@ -287,7 +305,9 @@ func (m *Manager) change(ctx context.Context, op, key string, c *command, err er
 		return Lease{}, 0, &Error{Op: op, Key: key, Err: err}
 	}
 	c.retention, c.skew, c.op = m.retention, m.skew, m.newOp()
-	a, err := m.apply(ctx, m.storeKey(key), c)
+	storeKey, began := m.storeKey(key), m.began(ctx)
+	a, err := m.apply(ctx, storeKey, c, began)
+	m.tellApplied(ctx, storeKey, c, &a, err, began)
 	l := Lease{}
 	if a.rec != nil {
 		l = m.view(key, a.rec, a.at)

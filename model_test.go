@@ -154,7 +154,7 @@ func TestStateMachineAgainstModel(t *testing.T) {
 				t.Fatalf("the machine says %q, the model %q", got, want)
 			}
 			if err == nil && out.writes() {
-				if out == outAcquired {
+				if out == outAcquired || out == outTookOver {
 					newest++ // as a store's revision would
 					next.Token = newest
 				}
@@ -235,7 +235,7 @@ func describe(r *record, out outcome, err error) string {
 		}
 	}
 	switch out {
-	case outAcquired:
+	case outAcquired, outTookOver:
 		return "acquired"
 	case outAcquiredAgain:
 		return "acquired again"

@@ -14,6 +14,7 @@ type Option func(*settings)
 type settings struct {
 	clock     Clock
 	logger    *slog.Logger
+	observer  func(Event)
 	namespace string
 
 	defaultTTL time.Duration
@@ -51,9 +52,13 @@ func defaults() settings {
 // WithClock sets the clock; the default is [SystemClock]. For tests.
 func WithClock(c Clock) Option { return func(s *settings) { s.clock = c } }
 
-// WithLogger sets where the Manager reports what its caller cannot see: writes whose outcome had to be settled (warn)
-// and unreadable records (error). The default discards it. Lease ids and payloads are never logged.
+// WithLogger sets where the Manager reports the events of leases, at the level that stands at each [EventKind], and unreadable records (error).
+// The default discards it. Lease ids and payloads are never logged.
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
+
+// WithObserver has f called with each [Event], for metrics and traces. It is called by whoever caused the event, before the operation returns, and by
+// several at once: it must be safe for concurrent use and must not block. It may call the Manager's methods only from another goroutine.
+func WithObserver(f func(Event)) Option { return func(s *settings) { s.observer = f } }
 
 // WithNamespace sets the namespace, "default" unless set: 1 to 64 of the characters a-z, A-Z, 0-9, '.', '_' and '-'.
 // Managers of different namespaces share a store without seeing each other's keys. See also [Manager.InNamespace].
@@ -94,9 +99,9 @@ func WithMaxErrorCodeBytes(n int) Option { return func(s *settings) { s.maxError
 // WithMaxReasonBytes sets how long the reason of a cancellation may be; 256 unless set.
 func WithMaxReasonBytes(n int) Option { return func(s *settings) { s.maxReasonBytes = n } }
 
-// recordOverhead is more than a record takes beside its metadata, result, error code and reason: numbers, instants, ids and hashes at their
+// recordOverhead is more than a record takes beside its metadata, result, error code and reason: numbers, instants, ids, hashes and the error's text at their
 // longest, each byte escaped.
-const recordOverhead = 16 << 10
+const recordOverhead = 24 << 10
 
 // longest is the bound on durations, so that no sum of an instant and a few of them leaves the calendar.
 const longest = 100 * 365 * 24 * time.Hour

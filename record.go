@@ -33,6 +33,7 @@ type record struct {
 	ResultHash  string          `json:"result_hash,omitempty"`
 	ErrorCode   string          `json:"error_code,omitempty"`
 	ErrorHash   string          `json:"error_hash,omitempty"`
+	ErrorText   string          `json:"error_text,omitempty"`
 	RequestID   string          `json:"request_id,omitempty"`
 	InputHash   string          `json:"input_hash,omitempty"`
 	AtMostOnce  bool            `json:"at_most_once,omitempty"`
@@ -112,6 +113,7 @@ func (r *record) appendJSON(b []byte) []byte {
 	b = appendField(b, "result_hash", r.ResultHash)
 	b = appendField(b, "error_code", r.ErrorCode)
 	b = appendField(b, "error_hash", r.ErrorHash)
+	b = appendField(b, "error_text", r.ErrorText)
 	b = appendField(b, "request_id", r.RequestID)
 	b = appendField(b, "input_hash", r.InputHash)
 	if r.AtMostOnce {

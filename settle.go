@@ -38,25 +38,24 @@ type pendingWrite struct {
 func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored, error) {
 	ctx, end := patience(ctx)
 	defer end()
-	tries := 0
+	began := c.began(ctx)
 	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
-		tries++
 		revision, err := c.backend.CompareAndSet(ctx, w.storeKey, w.cur.revision, w.value, w.keep)
 		if err == nil {
-			c.settled(ctx, w, tries, "applied", cause)
+			c.settled(ctx, w, began, "applied", cause)
 			return w.next.storedAt(revision), nil
 		}
 		if errors.Is(err, backend.ErrConflict) {
 			// A replicated store may also refuse because a write is still under way, perhaps our first. Then nothing has changed yet.
 			if e, err := c.get(ctx, w.storeKey); err == nil && e.Revision != w.cur.revision {
 				s, err := w.judge(e)
-				c.settled(ctx, w, tries, verdict(err), cause)
+				c.settled(ctx, w, began, verdict(err), cause)
 				return s, err
 			}
 		}
 		select {
 		case <-ctx.Done():
-			c.settled(ctx, w, tries, "unknown", cause)
+			c.settled(ctx, w, began, "unknown", cause)
 			return stored{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
 		case <-time.After(pause):
 		}
@@ -104,9 +103,8 @@ func verdict(err error) string {
 	}
 }
 
-func (c *core) settled(ctx context.Context, w *pendingWrite, tries int, outcome string, cause error) {
-	c.logger.WarnContext(ctx, "lease: settled a write of unknown outcome",
-		"store_key", w.storeKey, "version", w.next.Version, "outcome", outcome, "tries", tries, "cause", cause)
+func (c *core) settled(ctx context.Context, w *pendingWrite, began time.Time, outcome string, cause error) {
+	c.tell(ctx, Event{Kind: EventOutcomeSettled, Outcome: outcome, Err: cause}, w.storeKey, w.next, began)
 }
 
 // patience returns a context that outlives ctx by as much as it takes to settle a write, and no more.

@@ -62,18 +62,22 @@ type command struct {
 	retryFailed bool
 	atMostOnce  bool
 
+	progress bool // extend: metadata replaces what there was
+
 	result     []byte // complete
 	resultHash string
 
 	errorCode string // fail
 	errorHash string
+	errorText string
 }
 
 // outcome is what a command comes to when it is not an error.
 type outcome uint8
 
 const (
-	outAcquired      outcome = iota // write: a new lease, a takeover, or a failed one anew
+	outAcquired      outcome = iota // write: a new lease, or a failed one anew
+	outTookOver                     // write: an expired lease under a new id
 	outAcquiredAgain                // the same request asked before: its lease, unchanged
 	outPolling                      // another's lease is in progress
 	outEnded                        // completed or failed, as it stands
@@ -82,7 +86,7 @@ const (
 )
 
 // writes tells whether the record that came with the outcome is to be written.
-func (o outcome) writes() bool { return o == outAcquired || o == outChanged }
+func (o outcome) writes() bool { return o == outAcquired || o == outTookOver || o == outChanged }
 
 // step is the state machine: what command c makes of record r, nil for none, at now. The returned record is to be
 // written if the outcome says so, and is otherwise r as it stands.
@@ -123,8 +127,10 @@ func stepAcquire(r *record, c *command, now time.Time) (record, outcome, error) 
 			return *r, outAcquiredAgain, nil
 		}
 		return *r, outPolling, nil
-	default:
+	case state == StateFailed: // asked to try again
 		return r.successor(c, now), outAcquired, nil
+	default:
+		return r.successor(c, now), outTookOver, nil
 	}
 }
 
@@ -175,6 +181,9 @@ func (r *record) next(c *command, now time.Time) record {
 		n.TTL = c.ttl
 		n.Deadline = now.Add(c.ttl)
 		n.KeepUntil = n.Deadline.Add(c.retention)
+		if c.progress {
+			n.Metadata = c.metadata
+		}
 		return n
 	}
 	n.DoneAt = now
@@ -182,7 +191,7 @@ func (r *record) next(c *command, now time.Time) record {
 	if c.verb == verbComplete {
 		n.State, n.Result, n.ResultHash = StateCompleted, c.result, c.resultHash
 	} else {
-		n.State, n.ErrorCode, n.ErrorHash = StateFailed, c.errorCode, c.errorHash
+		n.State, n.ErrorCode, n.ErrorHash, n.ErrorText = StateFailed, c.errorCode, c.errorHash, c.errorText
 	}
 	return n
 }
@@ -192,7 +201,7 @@ func (r *record) endedAs(c *command) bool {
 	if c.verb == verbComplete {
 		return r.State == StateCompleted && r.ResultHash == c.resultHash && bytes.Equal(r.Result, c.result)
 	}
-	return r.State == StateFailed && r.ErrorCode == c.errorCode && r.ErrorHash == c.errorHash
+	return r.State == StateFailed && r.ErrorCode == c.errorCode && r.ErrorHash == c.errorHash && r.ErrorText == c.errorText
 }
 
 func errFinished(r *record) error {

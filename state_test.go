@@ -71,7 +71,7 @@ func TestStateTable(t *testing.T) {
 		attempt int
 	}
 	acquiredNew := want{outAcquired, nil, StateInProgress, "new", 1, 1}
-	takenOver := want{outAcquired, nil, StateInProgress, "new", 2, 2}
+	takenOver := want{outTookOver, nil, StateInProgress, "new", 2, 2}
 	asItStands := func(out outcome) want { return want{out, nil, StateInProgress, "own", 1, 1} }
 	changedTo := func(s State) want { return want{outChanged, nil, s, "own", 2, 1} }
 	refused := func(err error) want { return want{err: err} }
@@ -144,7 +144,7 @@ func TestStateTable(t *testing.T) {
 		{"acquire, at most once, in progress: polling", inProgress(atMostOnce), cmd(verbAcquire), inTime, asItStands(outPolling)},
 		{"acquire, at most once, expired: failed, as it stands", inProgress(atMostOnce), cmd(verbAcquire), late, asItStands(outEnded)},
 		{"acquire, at most once, expired, same request id: failed", inProgress(atMostOnce), cmd(verbAcquire, sameRequest), late, asItStands(outEnded)},
-		{"acquire, at most once, expired, with RetryFailed: anew", inProgress(atMostOnce), cmd(verbAcquire, retryFailed), late, takenOver},
+		{"acquire, at most once, expired, with RetryFailed: anew", inProgress(atMostOnce), cmd(verbAcquire, retryFailed), late, want{outAcquired, nil, StateInProgress, "new", 2, 2}},
 		{"acquire, at most once, expired within the clock skew, with RetryFailed: polling", inProgress(atMostOnce), cmd(verbAcquire, retryFailed, skewed), late, asItStands(outPolling)},
 		{"acquire, at most once, expired beyond retention: a new lease", inProgress(atMostOnce), cmd(verbAcquire), forgotten, acquiredNew},
 		{"extend, at most once, expired, own: it reads as failed", inProgress(atMostOnce), cmd(verbExtend), late, refused(ErrFinished)},

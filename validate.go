@@ -14,6 +14,7 @@ const (
 	maxKeyChars       = 256
 	maxNamespaceBytes = 64
 	maxIDBytes        = 256
+	maxErrorTextBytes = 1024
 )
 
 func checkNamespace(name string) error {

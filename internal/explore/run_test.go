@@ -90,6 +90,10 @@ func (c watched) Now() time.Time {
 	return c.run.clock.Now()
 }
 
+func (c watched) AfterFunc(d time.Duration, f func()) (stop func() bool) {
+	return c.run.clock.AfterFunc(d, f)
+}
+
 // quiesce returns when every worker waits for the scheduler or is done. The pauses of settling pass meanwhile.
 func (r *run) quiesce() {
 	for {

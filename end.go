@@ -1,0 +1,165 @@
+package lease
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// How Do ends a lease.
+
+// Codes of the failures that [Do] makes itself.
+const (
+	codeError    = "error" // of errors without ErrorCode
+	codePanic    = "panic"
+	codeResult   = "result" // the result cannot be stored
+	codeCanceled = "canceled:"
+)
+
+// endFor is for how long Do tries to end a lease when it is over, or the caller is gone.
+const endFor = 5 * time.Second
+
+// coder is an error that names its code.
+type coder interface {
+	error
+	ErrorCode() string
+}
+
+func (h *Held) endCompleted(caller context.Context, result json.RawMessage) error {
+	h.stop(caller)
+	err := h.end(caller, func(ctx context.Context) error {
+		_, err := h.m.Complete(ctx, h.key, h.id, Completion{Result: result})
+		return err
+	})
+	if errors.Is(err, ErrInvalid) { // too long
+		return h.fail(caller, codeResult, err)
+	}
+	return err
+}
+
+func (h *Held) endFailed(caller context.Context, why error) error {
+	lost := h.stop(caller)
+	switch {
+	case lost != nil && errors.Is(why, lost):
+		return why
+	case lost != nil:
+		return &Error{Op: "do", Key: h.key, Err: fmt.Errorf("%w: %w", lost, why)}
+	case caller.Err() == nil:
+		return h.fail(caller, h.codeOf(why), why)
+	case h.leaveOnCancel:
+		return why
+	default:
+		return h.fail(caller, codeCanceled+h.codeOfCause(caller), why)
+	}
+}
+
+func (h *Held) endPanicked(caller context.Context) {
+	if h.stop(caller) == nil {
+		h.fail(caller, codePanic, nil)
+	}
+}
+
+// fail fails the lease because of why, and returns why.
+func (h *Held) fail(caller context.Context, code string, why error) error {
+	f := Failure{Code: code}
+	if why != nil {
+		sum := sha256.Sum256([]byte(why.Error()))
+		f.Hash = hex.EncodeToString(sum[:])
+		if h.errorText {
+			f.Text = printable(why.Error(), maxErrorTextBytes)
+		}
+	}
+	err := h.end(caller, func(ctx context.Context) error {
+		_, err := h.m.Fail(ctx, h.key, h.id, f)
+		return err
+	})
+	if err != nil && why != nil {
+		return fmt.Errorf("%w (and that could not be recorded: %w)", why, err)
+	}
+	return why
+}
+
+func (h *Held) codeOf(err error) string {
+	if c, ok := errors.AsType[coder](err); ok {
+		code := c.ErrorCode()
+		if code != "" && checkString("error_code", code, h.m.maxErrorCodeBytes-len(codeCanceled)) == nil {
+			return code
+		}
+	}
+	return codeError
+}
+
+// codeOfCause is why the caller's context has ended.
+func (h *Held) codeOfCause(caller context.Context) string {
+	cause := context.Cause(caller)
+	code := h.codeOf(cause)
+	switch {
+	case code != codeError:
+		return code
+	case errors.Is(cause, context.DeadlineExceeded):
+		return "deadline_exceeded"
+	case errors.Is(cause, context.Canceled):
+		return "context_canceled"
+	default:
+		return code
+	}
+}
+
+// printable is the beginning of s that fits into limit, without what the Manager refuses.
+func printable(s string, limit int) string {
+	s = strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(s, "�"))
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") // without half a character
+	}
+	return s
+}
+
+// end has write end the lease. It tries again while the store is away, until the deadline: whether the caller still waits or not, the work has
+// come to an end, and others should know.
+func (h *Held) end(caller context.Context, write func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(caller))
+	defer cancel()
+	h.mu.Lock()
+	left := h.deadline.Sub(h.m.clock.Now())
+	h.mu.Unlock()
+	stop := h.m.clock.AfterFunc(max(endFor, left), cancel)
+	defer stop()
+	gone := context.AfterFunc(caller, func() { // not before the write had its time
+		t := newTimer(h.m.clock)
+		t.set(endFor)
+		defer func() { t.stop() }()
+		select {
+		case <-t.C:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	defer gone()
+	r := retries{clock: h.m.clock}
+	last := fmt.Errorf("%w: no answer in time", ErrUnavailable)
+	for {
+		err := write(ctx)
+		switch {
+		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable):
+			last = err
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return last
+		default:
+			return err
+		}
+		if !r.pause(ctx, 0) {
+			return last
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package lease
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// maxProgressBytes bounds a progress note. With the rest of the metadata it must fit into the Manager's limit too.
+const maxProgressBytes = 1024
+
+// Held is the lease under which [Do] runs a function. It is safe for concurrent use, and changes nothing any more when the function has returned.
+type Held struct {
+	m     *Manager
+	key   string
+	id    string // of the lease
+	token uint64
+	keeper
+}
+
+// Key is the lease's key.
+func (h *Held) Key() string { return h.key }
+
+// Token is the fencing token, see [Lease].Token: send it with every write that must not come from a holder who has lost the lease.
+func (h *Held) Token() uint64 { return h.token }
+
+// Attempt is 1 if the key was never acquired before, and one more each time.
+func (h *Held) Attempt() int { return h.Lease().Attempt }
+
+// Lease is the lease as it was last acknowledged.
+func (h *Held) Lease() Lease {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lease
+}
+
+// Extend sets the time left of the lease to ttl from now, and has Do extend it by as much from now on; see [Manager.Extend]. There is no need to
+// call it for a lease of which the TTL is right: Do extends it.
+//
+// Errors: as for [Manager.Extend]. With ErrLost, ErrNotFound and ErrFinished the function's context has ended.
+func (h *Held) Extend(ctx context.Context, ttl time.Duration) error {
+	granted, err := h.m.grant(ttl)
+	if err != nil {
+		return &Error{Op: "extend", Key: h.key, Err: err}
+	}
+	return h.change(ctx, granted, nil)
+}
+
+// Progress shows a note to all who look at the lease: any JSON, up to 1024 bytes, as the member "progress" of its metadata, in place of the one before. It also
+// extends the lease, and costs one write to the store.
+//
+// Errors: [ErrInvalid] if the note, or the metadata with it, is too long or cannot be encoded, else as for [Held.Extend].
+func (h *Held) Progress(ctx context.Context, note any) error {
+	metadata, err := h.withProgress(note)
+	if err != nil {
+		return &Error{Op: "progress", Key: h.key, Err: err}
+	}
+	return h.change(ctx, 0, metadata)
+}
+
+func (h *Held) withProgress(note any) (json.RawMessage, error) {
+	encoded, err := json.Marshal(note)
+	if err != nil {
+		return nil, &FieldError{"progress", fmt.Sprintf("cannot be encoded: %v", err)}
+	}
+	if len(encoded) > maxProgressBytes {
+		return nil, &FieldError{"progress", fmt.Sprintf("%d bytes, limit %d", len(encoded), maxProgressBytes)}
+	}
+	members := map[string]json.RawMessage{}
+	if old := h.Lease().Metadata; old != nil {
+		if err := json.Unmarshal(old, &members); err != nil {
+			return nil, &FieldError{"metadata", err.Error()}
+		}
+	}
+	members["progress"] = encoded
+	metadata, err := json.Marshal(members)
+	if err != nil {
+		return nil, &FieldError{"metadata", err.Error()}
+	}
+	return compactObject("metadata", metadata, h.m.maxMetadataBytes)
+}
+
+// change extends the lease, by its own TTL if ttl is 0.
+func (h *Held) change(ctx context.Context, ttl time.Duration, metadata json.RawMessage) error {
+	select {
+	case <-h.changing:
+		defer func() { h.changing <- struct{}{} }()
+	case <-ctx.Done():
+		return &Error{Op: "extend", Key: h.key, Err: ctx.Err()}
+	}
+	asked := h.m.clock.Now()
+	ttl, before, err := h.foresee(ttl, asked)
+	if err != nil {
+		return &Error{Op: "extend", Key: h.key, Err: err}
+	}
+	l, err := h.m.extend(ctx, h.key, h.id, ttl, metadata)
+	why := unwrapOp(err)
+	switch {
+	case err == nil:
+		h.extended(l, asked)
+	case errors.Is(err, ErrLost), errors.Is(err, ErrNotFound), errors.Is(err, ErrFinished):
+		h.lose(why)
+	case errors.Is(err, ErrUnknownOutcome): // what was foreseen stands
+		h.notExtended(why, time.Time{})
+	default: // nothing was written
+		h.notExtended(why, before)
+	}
+	return err
+}

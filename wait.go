@@ -1,0 +1,164 @@
+package lease
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// How long Wait, Watch and Do put up with a store that cannot be reached when it has to be asked.
+const storeAwayFor = 30 * time.Second
+
+// Wait returns as soon as the lease of key has ended or expired, as it then stands, with its result. If it is not in progress in the first place, that is at once:
+// also where there is none, [StateNotFound]. A lease that is extended, or taken over by another, goes on being waited for.
+//
+// Where the backend watches, the end is pushed; all who wait for a key through one Manager, and those that are made from it, share one watch. Elsewhere the
+// store is asked from time to time. A store that goes away is waited for, and for half a minute after the deadline.
+//
+// "Expired" is told once another may take the lease over, [WithClockSkew] later than its deadline.
+//
+// Errors: as for [Manager.Status], and the context's.
+func (m *Manager) Wait(ctx context.Context, key string) (Lease, error) {
+	return m.await(ctx, "wait", key, nil)
+}
+
+// Watch yields the lease of key as it stands, then as it changes, and last as it has ended or expired, when Wait would return. It may skip a
+// state that is followed by another. An error, which comes with a zero Lease, is the last too.
+//
+// Errors: as for [Manager.Wait].
+func (m *Manager) Watch(ctx context.Context, key string) iter.Seq2[Lease, error] {
+	return func(yield func(Lease, error) bool) {
+		more := true
+		l, err := m.await(ctx, "watch", key, func(l Lease) bool {
+			more = yield(l, nil)
+			return more
+		})
+		if more {
+			yield(l, err)
+		}
+	}
+}
+
+// await is Wait, and tells each, if it is not nil, of what comes before the end, until it returns false.
+func (m *Manager) await(ctx context.Context, op, key string, each func(Lease) bool) (Lease, error) {
+	if err := m.checkKey(key); err != nil {
+		return Lease{}, &Error{Op: op, Key: key, Err: err}
+	}
+	var tell func(s stored) bool
+	if each != nil {
+		tell = func(s stored) bool { return each(m.view(key, s.rec, m.clock.Now())) }
+	}
+	s, err := m.core.await(ctx, m.storeKey(key), tell)
+	if err != nil {
+		return Lease{}, &Error{Op: op, Key: key, Err: err}
+	}
+	l := m.view(key, s.rec, m.clock.Now())
+	l.Result = bytes.Clone(l.Result) // many may have waited for it
+	return l, nil
+}
+
+// held tells whether r, nil for none, is still in progress at now, and nobody may take it over.
+func (c *core) held(r *record, now time.Time) bool {
+	return r != nil && r.State == StateInProgress && now.Before(r.Deadline.Add(c.skew))
+}
+
+// waiting is one who waits for a record to be held no more.
+type waiting struct {
+	*core
+	storeKey string
+	cur      stored // held, as last seen
+	each     func(stored) bool
+	listener *listener
+	heard    int // the number of the last news that was dealt with
+	timer    *timer
+}
+
+// await returns what lies under storeKey as soon as it is not held any more, or each does not want to hear more of it.
+func (c *core) await(ctx context.Context, storeKey string, each func(stored) bool) (stored, error) {
+	w := &waiting{core: c, storeKey: storeKey, each: each}
+	var awaySince time.Time
+	for {
+		s, err := c.load(ctx, storeKey)
+		now := c.clock.Now()
+		switch {
+		case err == nil:
+			awaySince = time.Time{}
+			if !c.held(s.rec, now) {
+				return s, nil
+			}
+			if !w.see(s) {
+				return s, nil
+			}
+		case w.listener == nil || !errors.Is(err, ErrUnavailable):
+			return stored{}, err
+		case awaySince.IsZero():
+			awaySince = now
+		case now.Sub(awaySince) > storeAwayFor:
+			return stored{}, err
+		}
+		if w.listener == nil {
+			// What changes from now on is told, and what has changed since the store was asked stands when the watch begins, or was told it already.
+			w.listener, w.timer = c.listen(storeKey, w.wants), newTimer(c.clock)
+			defer w.listener.leave()
+			defer func() { w.timer.stop() }()
+		}
+		if s, ended, err := w.next(ctx, !awaySince.IsZero()); ended || err != nil {
+			return s, err
+		}
+	}
+}
+
+// wants is about what ends the wait, unless each wants to know all.
+func (w *waiting) wants(n news) bool {
+	return w.each != nil || n.err != nil || n.rec == nil || n.rec.State != StateInProgress
+}
+
+// see notes a state that is held, and reports whether to go on.
+func (w *waiting) see(s stored) bool {
+	if s.revision == w.cur.revision {
+		return true
+	}
+	w.cur = s
+	return w.each == nil || w.each(s)
+}
+
+// next returns when there is a reason to ask the store, or with what has ended the wait. away: the store could not be asked just now.
+func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, err error) {
+	for {
+		n := w.listener.last()
+		switch {
+		case n.number == w.heard: // no news
+		case n.err != nil && n.revision > w.cur.revision:
+			return stored{}, false, n.err
+		case n.rec == nil: // has no revision that would tell whether it is older than what the store said: ask
+			w.heard = n.number
+			return stored{}, false, nil
+		case n.revision > w.cur.revision && n.rec.State != StateInProgress:
+			return n.stored, true, nil
+		case n.revision > w.cur.revision:
+			if !w.see(n.stored) {
+				return n.stored, true, nil
+			}
+		}
+		w.heard = n.number
+		left := w.cur.rec.Deadline.Add(w.skew).Sub(w.clock.Now())
+		switch {
+		case away:
+			left = time.Second
+		case left <= 0:
+			return stored{}, false, nil
+		}
+		w.timer.set(left)
+		select {
+		case <-ctx.Done():
+			return stored{}, false, ctx.Err()
+		case <-w.listener.C:
+		case <-w.timer.C:
+			if away {
+				return stored{}, false, nil
+			}
+		}
+	}
+}
