@@ -65,11 +65,11 @@ func perform[T any](ctx context.Context, h *Held, work func(ctx context.Context,
 	result, err = work(h.ctx, h)
 	returned = true
 	if err != nil {
-		return result, h.endFailed(ctx, err)
+		return result, h.endFailed(ctx, h.codeOf(err), err)
 	}
 	encoded, err := json.Marshal(result)
 	if err != nil {
-		return result, h.endFailed(ctx, fmt.Errorf("encode the result: %w", err))
+		return result, h.endFailed(ctx, codeResult, fmt.Errorf("encode the result: %w", err))
 	}
 	return result, h.endCompleted(ctx, encoded)
 }

@@ -43,7 +43,7 @@ func (h *Held) endCompleted(caller context.Context, result json.RawMessage) erro
 	return err
 }
 
-func (h *Held) endFailed(caller context.Context, why error) error {
+func (h *Held) endFailed(caller context.Context, code string, why error) error {
 	lost := h.stop(caller)
 	switch {
 	case lost != nil && errors.Is(why, lost):
@@ -51,7 +51,7 @@ func (h *Held) endFailed(caller context.Context, why error) error {
 	case lost != nil:
 		return &Error{Op: "do", Key: h.key, Err: fmt.Errorf("%w: %w", lost, why)}
 	case caller.Err() == nil:
-		return h.fail(caller, h.codeOf(why), why)
+		return h.fail(caller, code, why)
 	case h.leaveOnCancel:
 		return why
 	default:
