@@ -26,6 +26,8 @@ type leaseAnswer struct {
 	ErrorCode     *string `json:"error_code"`
 	RetryAfterSec *int64  `json:"retry_after_sec"`
 	Attempt       int     `json:"attempt,omitempty"`
+
+	Metadata json.RawMessage `json:"metadata,omitempty"` // with the holder's progress note
 }
 
 type acquireAnswer struct {
@@ -65,6 +67,7 @@ type resultAnswer struct {
 	DoneAt     *string         `json:"done_at"`
 	ErrorCode  *string         `json:"error_code"`
 	ErrorHash  *string         `json:"error_hash"`
+	ErrorText  string          `json:"error_text,omitempty"`
 	Version    *uint64         `json:"version"`
 	Attempt    int             `json:"attempt,omitempty"`
 }
@@ -76,7 +79,7 @@ func (c *call) describe(l *lease.Lease) leaseAnswer {
 		a.Status = string(lease.StateNotFound)
 		return a
 	}
-	a.Version, a.Attempt = &l.Version, l.Attempt
+	a.Version, a.Attempt, a.Metadata = &l.Version, l.Attempt, l.Metadata
 	a.FirstSeenAt, a.DoneAt = instant(l.FirstSeenAt), instant(l.DoneAt)
 	a.ResultHash, a.ErrorCode = text(l.ResultHash), text(l.ErrorCode)
 	if !c.hideLeaseIDs {

@@ -13,8 +13,11 @@
 //	POST /v1/ai/complete   complete    key, lease_id, result, result_hash
 //	POST /v1/ai/fail       fail        key, lease_id, error_code, error_hash
 //	POST /v1/ai/cancel     cancel      key, lease_id, reason
-//	GET  /v1/ai/status     state       key
+//	GET  /v1/ai/status     state       key; wait
 //	GET  /v1/ai/result     and result  key
+//
+// With wait, such as 30s and at most 60s, the answer of status is held until the lease has ended or expired; it tells how the lease stands by then. Servers
+// need a write timeout longer than that, and [Handler.EndWaits] at their shutdown.
 //
 // Bodies are JSON objects; fields that are not known are ignored. ttl is in whole seconds; times are RFC 3339 in UTC, to the second;
 // ttl_left and retry_after_sec are whole seconds, rounded up. Every answer is JSON with a top-level "status", an error too, and carries X-Request-Id.

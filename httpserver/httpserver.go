@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/ailease/lease"
@@ -9,8 +10,10 @@ import (
 // Handler serves the API of one Manager. It is safe for concurrent use, and has nothing to close.
 type Handler struct {
 	settings
-	manager *lease.Manager
-	routes  map[string]route
+	manager  *lease.Manager
+	routes   map[string]route
+	waits    context.Context // ended by EndWaits
+	endWaits context.CancelFunc
 }
 
 // route is what a path leads to. serve returns the body of a 200 answer, or an error of failure.go.
@@ -26,7 +29,8 @@ func New(m *lease.Manager, opts ...Option) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{settings: s, manager: m, routes: map[string]route{
+	waits, endWaits := context.WithCancel(context.Background())
+	return &Handler{settings: s, manager: m, waits: waits, endWaits: endWaits, routes: map[string]route{
 		"/v1/ai/lease":    {http.MethodPost, acquire},
 		"/v1/ai/extend":   {http.MethodPost, extend},
 		"/v1/ai/complete": {http.MethodPost, complete},
@@ -63,7 +67,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &call{settings: &h.settings, manager: m, request: r}
+	c := &call{settings: &h.settings, manager: m, request: r, waits: h.waits}
 	if rt.method == http.MethodPost {
 		err = c.readBody(w)
 	} else {

@@ -78,10 +78,11 @@ func (c *call) ended(l lease.Lease, err error) (any, error) {
 }
 
 func status(c *call) (any, error) {
+	wait := c.wait()
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, err := c.manager.Status(c.request.Context(), c.key)
+	l, err := c.statusWithin(wait)
 	if err != nil {
 		return nil, err
 	}
@@ -97,5 +98,5 @@ func result(c *call) (any, error) {
 		return nil, err
 	}
 	d := c.describe(&l)
-	return resultAnswer{true, d.Status, l.Key, l.Result, d.ResultHash, d.DoneAt, d.ErrorCode, text(l.ErrorHash), d.Version, d.Attempt}, nil
+	return resultAnswer{true, d.Status, l.Key, l.Result, d.ResultHash, d.DoneAt, d.ErrorCode, text(l.ErrorHash), l.ErrorText, d.Version, d.Attempt}, nil
 }

@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,9 +23,11 @@ type call struct {
 	*settings
 	manager *lease.Manager
 	request *http.Request
+	waits   context.Context
 
-	where    string // "body" or "query": where the fields are
-	fields   map[string]json.RawMessage
+	where    string                     // "body" or "query": where the fields are
+	fields   map[string]json.RawMessage // of a body
+	query    url.Values
 	key      string // as soon as it is known, for error answers
 	problems []problem
 }
@@ -92,7 +95,7 @@ func (c *call) readQuery() error {
 	if !q.Has("key") {
 		c.missing("key")
 	}
-	c.key = q.Get("key")
+	c.key, c.query = q.Get("key"), q
 	return nil
 }
 

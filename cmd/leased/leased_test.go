@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -277,5 +278,40 @@ func TestPythonClient(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// TestShutdownAnswersWhoWaits: a status request that is being held does not hold up the shutdown.
+func TestShutdownAnswersWhoWaits(t *testing.T) {
+	inEmptyFolder(t)
+	d := startDaemon(t, "--no-auth", "--backend", "memory:")
+	if code, a := d.ask(t, "", "POST", "/v1/ai/lease", `{"key":"k"}`); code != 200 || a["status"] != "acquired" {
+		t.Fatalf("%d %v", code, a)
+	}
+	answered := make(chan string, 1)
+	go func() {
+		res, err := http.Get(d.url + "/v1/ai/status?key=k&wait=60s")
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		answered <- fmt.Sprint(string(body), err)
+	}()
+	natstest.Eventually(t, "the request is held", func() bool {
+		var stacks strings.Builder
+		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+		return strings.Contains(stacks.String(), "lease.(*Manager).Wait")
+	})
+	begun := time.Now()
+	if err := d.stop(); err != nil {
+		t.Error(err)
+	}
+	if a := <-answered; !strings.Contains(a, `"status":"in_progress"`) {
+		t.Error(a)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("the shutdown took %v", took)
 	}
 }

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	handler, err := c.handler(store, out, log)
+	handler, api, err := c.handler(store, out, log)
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(api.EndWaits)
 	fmt.Fprintf(out, "serving http://%s on %s\n", listener.Addr(), redacted(c.backend))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -85,12 +86,12 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	return nil
 }
 
-// handler is the API on store, and the health check.
-func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) (http.Handler, error) {
+// handler is the API on store and the health check, and the API alone.
+func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) (http.Handler, *httpserver.Handler, error) {
 	m, err := lease.NewManager(store, lease.WithLogger(log), lease.WithNamespace(defaultNamespace), lease.WithDefaultTTL(c.defaultTTL),
 		lease.WithMaxTTL(c.maxTTL), lease.WithRetention(c.retention), lease.WithClockSkew(c.clockSkew))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	opts := []httpserver.Option{httpserver.WithLogger(log)}
 	if c.hideLeaseIDs {
@@ -104,13 +105,13 @@ func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) 
 	} else {
 		keys, err := c.apiKeys(out, log)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		opts = append(opts, httpserver.WithAPIKeys(keys))
 	}
 	api, err := httpserver.New(m, opts...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
@@ -124,7 +125,7 @@ func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) 
 		}
 		io.WriteString(w, "ok\n")
 	})
-	return mux, nil
+	return mux, api, nil
 }
 
 // redacted is a store's URL without its password.

@@ -1,0 +1,55 @@
+package httpserver
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/ailease/lease"
+)
+
+// mostWait is how long a status request is held at most; who asks for more gets that.
+const mostWait = 60 * time.Second
+
+// EndWaits answers the status requests that are being held, and all that come later, with how things stand. Register it with [net/http.Server.RegisterOnShutdown], or a shutdown
+// waits for them, up to a minute.
+func (h *Handler) EndWaits() { h.endWaits() }
+
+// wait is for how long the sender wants the answer to be held: a number of seconds, or a Go duration.
+func (c *call) wait() time.Duration {
+	v := c.query.Get("wait")
+	if v == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		var seconds float64
+		if seconds, err = strconv.ParseFloat(v, 64); err == nil {
+			d = time.Duration(min(seconds, mostWait.Seconds()) * float64(time.Second))
+		}
+		if math.IsNaN(seconds) {
+			d = -1
+		}
+	}
+	if err != nil || d < 0 {
+		c.wrong("wait", "time_delta_parsing", fmt.Sprintf("Input should be a valid duration, such as 30s, or a number of seconds, up to %v", mostWait))
+		return 0
+	}
+	return min(d, mostWait)
+}
+
+// statusWithin is the status once the lease has ended or expired, but as it stands after d at the latest.
+func (c *call) statusWithin(d time.Duration) (lease.Lease, error) {
+	if d > 0 {
+		ctx, cancel := context.WithTimeout(c.request.Context(), d)
+		defer cancel()
+		defer context.AfterFunc(c.waits, cancel)()
+		l, err := c.manager.Wait(ctx, c.key)
+		if err == nil || ctx.Err() == nil {
+			return l, err
+		}
+	}
+	return c.manager.Status(c.request.Context(), c.key)
+}
