@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"context"
 	"encoding/json"
 	"strconv"
 	"testing"
@@ -75,6 +76,43 @@ func BenchmarkPoll(b *testing.B) {
 			b.Fatal(err)
 		}
 	}, func(string) {})
+}
+
+// BenchmarkDo is Do around a function that returns at once, on a fresh key each time; its twin is the Acquire and Complete that one would write by hand.
+func BenchmarkDo(b *testing.B) {
+	store := memory.New()
+	m, err := lease.NewManager(store)
+	if err != nil {
+		b.Fatal(err)
+	}
+	type answer struct {
+		Messages   int    `json:"messages"`
+		Resolution string `json:"resolution"`
+	}
+	compare(b, func(key string) {
+		if _, err := lease.Do(ctx, m, key, func(context.Context, *lease.Held) (answer, error) { return answer{15, "password reset"}, nil }); err != nil {
+			b.Fatal(err)
+		}
+	}, func(key string) {
+		key = "by hand " + key
+		l, acquired, err := m.Acquire(ctx, key, lease.AcquireOptions{})
+		if err != nil || !acquired {
+			b.Fatal(acquired, err)
+		}
+		result, err := json.Marshal(answer{15, "password reset"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := m.Complete(ctx, key, l.LeaseID, lease.Completion{Result: result}); err != nil {
+			b.Fatal(err)
+		}
+	}, func(key string) {
+		for _, k := range []string{key, "by hand " + key} {
+			if err := m.Forget(ctx, k); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // compare times ours and its raw twin in alternating runs of a thousand keys, so that both see the same machine, and
