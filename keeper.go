@@ -75,6 +75,9 @@ func (h *Held) untilDue(now time.Time) time.Duration {
 
 // arm sets when the lease is given up. The timer is trusted, and no clock looked at when it fires: a wall clock may have been set.
 func (h *Held) arm(now time.Time) {
+	if h.lost != nil || h.returned {
+		return
+	}
 	if h.giveUp != nil {
 		h.giveUp()
 	}
