@@ -43,7 +43,7 @@ var (
 	ErrUnreadable = errors.New("unreadable record")
 )
 
-// Error is what every method of [Manager] returns. It says what was tried, why it failed, and what is known of the lease.
+// Error is what every method of [Manager] returns, and [Do] and [KeyOf] of their own. It says what was tried, why it failed, and what is known of the lease.
 type Error struct {
 	Op  string // the operation: "acquire", "extend", ...
 	Key string
