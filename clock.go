@@ -11,8 +11,8 @@ type Clock interface {
 	// readings should not change when the wall clock is set.
 	Now() time.Time
 
-	// AfterFunc has f called once d has passed, however the wall clock is set meanwhile. f does not block. The returned stop prevents
-	// the call if it has not begun yet, and reports whether it did.
+	// AfterFunc has f called once d has passed, however the wall clock is set meanwhile. f does not block, and is not called
+	// before AfterFunc returns. The returned stop prevents the call if it has not begun yet, reports whether it did, and does not wait for one that has.
 	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 )
 
 // Do runs work under the lease of key, once among all who call it with that key, and returns its result to all of them.
 //
-// Whoever acquires the lease runs work, keeps the lease alive meanwhile, and completes it with the result as JSON, or fails it with the error's code. For
+// Whoever acquires the lease runs work, keeps the lease alive meanwhile, and completes it with the result as JSON, or fails it with the code that the error's method
+// ErrorCode() string returns, else "error", and "result" if the result cannot be stored. For
 // everybody else Do waits until then and returns the stored result, or a [*FailedError]; a lease that expires meanwhile is acquired and the
 // work done here. If the key has ended already, Do returns at once.
 //
@@ -28,7 +30,7 @@ import (
 //
 // Calling Do within work with the same key waits for itself.
 //
-// Errors: what work returned, as it is; [*FailedError]; [ErrLost]; [ErrInProgress] with [WithoutWaiting]; those of [Manager.Acquire] and [Manager.Complete], and the
+// Errors: what work returned, as it is, unless its failure could not be recorded; [*FailedError]; [ErrLost]; [ErrInProgress] with [WithoutWaiting]; those of [Manager.Acquire] and [Manager.Complete], and the
 // context's. With [ErrUnavailable] and [ErrUnknownOutcome] from Complete, work was done, its result is returned, and the lease could not be ended.
 func Do[T any](ctx context.Context, m *Manager, key string, work func(ctx context.Context, h *Held) (T, error), opts ...DoOption) (T, error) {
 	var result T
@@ -39,7 +41,11 @@ func Do[T any](ctx context.Context, m *Manager, key string, work func(ctx contex
 	h, l, err := d.begin(ctx)
 	switch {
 	case err != nil:
-		return result, &Error{Op: "do", Key: key, Err: err, Lease: l}
+		e := relabel("do", key, err)
+		if l.State != "" {
+			e.Lease = l
+		}
+		return result, e
 	case h != nil:
 		return perform(ctx, h, work)
 	case l.State == StateFailed:
@@ -48,7 +54,7 @@ func Do[T any](ctx context.Context, m *Manager, key string, work func(ctx contex
 		return result, nil
 	}
 	if err := json.Unmarshal(l.Result, &result); err != nil {
-		err = fmt.Errorf("the stored result of %d bytes is no %T: %w", len(l.Result), result, err)
+		err = fmt.Errorf("the stored result of %d bytes is no %v: %w", len(l.Result), reflect.TypeFor[T](), err)
 		return result, &Error{Op: "do", Key: key, Err: err, Lease: l}
 	}
 	return result, nil
@@ -63,11 +69,12 @@ func perform[T any](ctx context.Context, h *Held, work func(ctx context.Context,
 		}
 	}()
 	result, err = work(h.ctx, h)
-	returned = true
 	if err != nil {
+		returned = true
 		return result, h.endFailed(ctx, h.codeOf(err), err)
 	}
-	encoded, err := json.Marshal(result)
+	encoded, err := encode(result) // which may panic too
+	returned = true
 	if err != nil {
 		return result, h.endFailed(ctx, codeResult, fmt.Errorf("encode the result: %w", err))
 	}
@@ -139,21 +146,25 @@ func (s *doSettings) graceOf(ttl time.Duration) time.Duration {
 	return min(ttl/10, time.Second)
 }
 
-// begin acquires the lease, or returns how it has ended. The Lease that comes with an error is what stood in the way.
+// begin acquires the lease, or returns how it has ended. The Lease that comes with ErrInProgress is the one that stands in the way.
 func (d *doing) begin(ctx context.Context) (*Held, Lease, error) {
 	r := retries{clock: d.m.clock}
+	waited := false
 	for {
 		asked := d.m.clock.Now()
 		l, acquired, err := d.m.Acquire(ctx, d.key, d.acquire)
 		switch {
-		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable) && r.tried:
-			// The lease may be ours. The request id makes asking again safe, and nobody else would work for a whole TTL.
+		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable) && (r.tried || waited):
+			// The lease may be ours: the request id makes asking again safe, and nobody else would work for a whole TTL. Or we have waited for it long
+			// enough not to give up for a moment.
 			if !r.pause(ctx, storeAwayFor) {
-				return nil, Lease{}, unwrapOp(err)
+				return nil, Lease{}, err
 			}
+			continue
 		case errors.Is(err, ErrLost): // acquired, and taken over before the answer came
+			continue
 		case err != nil:
-			return nil, Lease{}, unwrapOp(err)
+			return nil, Lease{}, err
 		case acquired:
 			if h := d.hold(ctx, l, asked); h != nil {
 				return h, l, nil
@@ -162,25 +173,27 @@ func (d *doing) begin(ctx context.Context) (*Held, Lease, error) {
 			if !r.pause(ctx, 0) {
 				return nil, Lease{}, ctx.Err()
 			}
+			continue
 		case l.State != StateInProgress:
 			return nil, l, nil
 		case d.dontWait:
-			return nil, l, fmt.Errorf("%w: attempt %d, at most %v left", ErrInProgress, l.Attempt, l.TTLLeft)
-		default:
-			if l, err = d.m.Wait(ctx, d.key); err != nil {
-				return nil, Lease{}, unwrapOp(err)
-			}
-			if l.State == StateCompleted || l.State == StateFailed && !d.acquire.RetryFailed {
-				return nil, l, nil
-			}
+			return nil, l, fmt.Errorf("%w: attempt %d, at most %v left", ErrInProgress, l.Attempt, l.TTLLeft.Round(time.Second))
+		}
+		r, waited = retries{clock: d.m.clock}, true // the store has answered
+		l, err = d.m.Wait(ctx, d.key)
+		switch {
+		case err == nil && (l.State == StateCompleted || l.State == StateFailed && !d.acquire.RetryFailed):
+			return nil, l, nil
+		case err != nil && !errors.Is(err, ErrUnavailable):
+			return nil, Lease{}, err
 		}
 	}
 }
 
-// unwrapOp takes off what says which operation failed of which key, which Do says itself.
-func unwrapOp(err error) error {
+// relabel returns err, perhaps of another operation, as an error of op.
+func relabel(op, key string, err error) *Error {
 	if e, ok := err.(*Error); ok {
-		return e.Err
+		return &Error{Op: op, Key: key, Err: e.Err, Lease: e.Lease}
 	}
-	return err
+	return &Error{Op: op, Key: key, Err: err}
 }

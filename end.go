@@ -33,7 +33,7 @@ type coder interface {
 
 func (h *Held) endCompleted(caller context.Context, result json.RawMessage) error {
 	h.stop(caller)
-	err := h.end(caller, func(ctx context.Context) error {
+	err := h.end(caller, true, func(ctx context.Context) error {
 		_, err := h.m.Complete(ctx, h.key, h.id, Completion{Result: result})
 		return err
 	})
@@ -75,7 +75,7 @@ func (h *Held) fail(caller context.Context, code string, why error) error {
 			f.Text = printable(why.Error(), maxErrorTextBytes)
 		}
 	}
-	err := h.end(caller, func(ctx context.Context) error {
+	err := h.end(caller, why != nil, func(ctx context.Context) error {
 		_, err := h.m.Fail(ctx, h.key, h.id, f)
 		return err
 	})
@@ -88,7 +88,7 @@ func (h *Held) fail(caller context.Context, code string, why error) error {
 func (h *Held) codeOf(err error) string {
 	if c, ok := errors.AsType[coder](err); ok {
 		code := c.ErrorCode()
-		if code != "" && checkString("error_code", code, h.m.maxErrorCodeBytes-len(codeCanceled)) == nil {
+		if code != "" && checkString("error_code", code, h.m.maxErrorCodeBytes) == nil {
 			return code
 		}
 	}
@@ -100,14 +100,14 @@ func (h *Held) codeOfCause(caller context.Context) string {
 	cause := context.Cause(caller)
 	code := h.codeOf(cause)
 	switch {
-	case code != codeError:
+	case code != codeError && len(codeCanceled+code) <= h.m.maxErrorCodeBytes:
 		return code
 	case errors.Is(cause, context.DeadlineExceeded):
 		return "deadline_exceeded"
 	case errors.Is(cause, context.Canceled):
 		return "context_canceled"
 	default:
-		return code
+		return codeError
 	}
 }
 
@@ -125,17 +125,21 @@ func printable(s string, limit int) string {
 	return s
 }
 
-// end has write end the lease. It tries again while the store is away, until the deadline: whether the caller still waits or not, the work has
-// come to an end, and others should know.
-func (h *Held) end(caller context.Context, write func(ctx context.Context) error) error {
+// end has write end the lease. It tries again while the store is away, until the lease may be taken over, whether the caller still waits or not: the work has
+// come to an end, and others should know. Who has given up, or panics, does not wait that long.
+func (h *Held) end(caller context.Context, patient bool, write func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(caller))
 	defer cancel()
 	h.mu.Lock()
-	left := h.deadline.Sub(h.m.clock.Now())
+	term := h.term
 	h.mu.Unlock()
-	stop := h.m.clock.AfterFunc(max(endFor, left), cancel)
+	most := endFor
+	if patient {
+		most = max(most, term.end.Sub(h.m.clock.Now()))
+	}
+	stop := h.m.clock.AfterFunc(most, cancel)
 	defer stop()
-	gone := context.AfterFunc(caller, func() { // not before the write had its time
+	gone := context.AfterFunc(caller, func() { // the write has its time all the same
 		t := newTimer(h.m.clock)
 		t.set(endFor)
 		defer func() { t.stop() }()
@@ -149,17 +153,15 @@ func (h *Held) end(caller context.Context, write func(ctx context.Context) error
 	r := retries{clock: h.m.clock}
 	last := fmt.Errorf("%w: no answer in time", ErrUnavailable)
 	for {
-		err := write(ctx)
+		err := h.try(ctx, term.ttl, write)
 		switch {
 		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable):
 			last = err
-		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-			return last
-		default:
+		case ctx.Err() == nil || !errors.Is(err, ctx.Err()):
 			return err
 		}
 		if !r.pause(ctx, 0) {
-			return last
+			return relabel("do", h.key, last)
 		}
 	}
 }

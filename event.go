@@ -132,7 +132,7 @@ func (c *core) log(ctx context.Context, e *Event) {
 func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a *applied, err error, began time.Time) {
 	var e Event
 	switch {
-	case errors.Is(err, ErrLost):
+	case errors.Is(err, ErrLost) && !cmd.byDo:
 		e.Kind, e.Err = EventLost, err
 	case err != nil:
 		return

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,13 +40,13 @@ func (h *Held) Lease() Lease {
 // Extend sets the time left of the lease to ttl from now, and has Do extend it by as much from now on; see [Manager.Extend]. There is no need to
 // call it for a lease of which the TTL is right: Do extends it.
 //
-// Errors: as for [Manager.Extend]. With ErrLost, ErrNotFound and ErrFinished the function's context has ended.
+// Errors: as for [Manager.Extend]. With [ErrLost], which may wrap [ErrNotFound] or [ErrFinished], the function's context has ended.
 func (h *Held) Extend(ctx context.Context, ttl time.Duration) error {
 	granted, err := h.m.grant(ttl)
 	if err != nil {
 		return &Error{Op: "extend", Key: h.key, Err: err}
 	}
-	return h.change(ctx, granted, nil)
+	return h.change(ctx, "extend", granted, nil)
 }
 
 // Progress shows a note to all who look at the lease: any JSON, up to 1024 bytes, as the member "progress" of its metadata, in place of the one before. It also
@@ -57,11 +58,11 @@ func (h *Held) Progress(ctx context.Context, note any) error {
 	if err != nil {
 		return &Error{Op: "progress", Key: h.key, Err: err}
 	}
-	return h.change(ctx, 0, metadata)
+	return h.change(ctx, "progress", 0, metadata)
 }
 
 func (h *Held) withProgress(note any) (json.RawMessage, error) {
-	encoded, err := json.Marshal(note)
+	encoded, err := encode(note)
 	if err != nil {
 		return nil, &FieldError{"progress", fmt.Sprintf("cannot be encoded: %v", err)}
 	}
@@ -75,37 +76,72 @@ func (h *Held) withProgress(note any) (json.RawMessage, error) {
 		}
 	}
 	members["progress"] = encoded
-	metadata, err := json.Marshal(members)
+	metadata, err := encode(members)
 	if err != nil {
 		return nil, &FieldError{"metadata", err.Error()}
 	}
 	return compactObject("metadata", metadata, h.m.maxMetadataBytes)
 }
 
+// encode is json.Marshal, which makes six bytes of each '<', for the sake of HTML that nobody has asked for.
+func encode(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
 // change extends the lease, by its own TTL if ttl is 0.
-func (h *Held) change(ctx context.Context, ttl time.Duration, metadata json.RawMessage) error {
+func (h *Held) change(ctx context.Context, op string, ttl time.Duration, metadata json.RawMessage) error {
 	select {
 	case <-h.changing:
 		defer func() { h.changing <- struct{}{} }()
 	case <-ctx.Done():
-		return &Error{Op: "extend", Key: h.key, Err: ctx.Err()}
+		return &Error{Op: op, Key: h.key, Err: ctx.Err()}
 	}
 	asked := h.m.clock.Now()
 	ttl, before, err := h.foresee(ttl, asked)
 	if err != nil {
-		return &Error{Op: "extend", Key: h.key, Err: err}
+		return &Error{Op: op, Key: h.key, Err: err}
 	}
-	l, err := h.m.extend(ctx, h.key, h.id, ttl, metadata)
-	why := unwrapOp(err)
-	switch {
-	case err == nil:
+	var l Lease
+	err = h.try(ctx, ttl, func(ctx context.Context) (err error) {
+		l, err = h.m.extend(ctx, h.key, &command{leaseID: h.id, ttl: ttl, progress: metadata != nil, metadata: metadata, byDo: true})
+		return err
+	})
+	if err == nil {
 		h.extended(l, asked)
+		return nil
+	}
+	e := relabel(op, h.key, err)
+	switch {
 	case errors.Is(err, ErrLost), errors.Is(err, ErrNotFound), errors.Is(err, ErrFinished):
-		h.lose(why)
-	case errors.Is(err, ErrUnknownOutcome): // what was foreseen stands
-		h.notExtended(why, time.Time{})
-	default: // nothing was written
-		h.notExtended(why, before)
+		e.Err = h.lose(e.Err)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, ErrUnknownOutcome): // says nothing about the store
+		h.notExtended(nil, before)
+	default:
+		h.notExtended(e.Err, before)
+	}
+	return e
+}
+
+// tryFor bounds one try of a write under a lease: a request that got lost must cost neither the lease nor the caller's time. Stores have bounds of their
+// own, usually shorter.
+const tryFor = 10 * time.Second
+
+// try makes one try of a write, for a third of the TTL at most.
+func (h *Held) try(ctx context.Context, ttl time.Duration, write func(ctx context.Context) error) error {
+	try, cancel := context.WithCancel(ctx)
+	defer cancel()
+	most := min(tryFor, ttl/3)
+	stop := h.m.clock.AfterFunc(most, cancel)
+	defer stop()
+	err := write(try)
+	if err != nil && try.Err() != nil && ctx.Err() == nil && errors.Is(err, try.Err()) && !errors.Is(err, ErrUnknownOutcome) {
+		return fmt.Errorf("%w: no answer within %v", ErrUnavailable, most)
 	}
 	return err
 }

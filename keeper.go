@@ -19,30 +19,41 @@ type keeper struct {
 	endWork  context.CancelCauseFunc
 	life     context.Context // of what is under way to keep the lease
 	endLife  context.CancelFunc
-	changing chan struct{} // holds one token; who has it changes the lease
-	begin    func() bool   // stops the timer that starts run
-	done     chan struct{} // closed when run has ended
+	changing chan struct{}  // holds one token; who has it changes the lease
+	begin    func() bool    // stops the timer that starts run
+	armedNew chan struct{}  // of capacity 1: the term has changed
+	done     chan struct{}  // closed when run has ended
+	telling  sync.WaitGroup // that the lease is lost
 
 	mu       sync.Mutex
 	lease    Lease       // as last acknowledged
-	asked    time.Time   // when that was asked for
-	deadline time.Time   // before that, by the monotonic clock, nobody else can acquire the lease
-	giveUp   func() bool // stops the timer that gives the lease up, shortly before
+	term     term        // the earliest that the store may hold
+	giveUp   func() bool // stops the timer that gives the lease up, shortly before the term ends
 	armed    int         // counts these timers
 	trouble  error       // why the last extension failed; nil if it did not
 	lost     error       // why the lease is lost; nil if it is not
 	running  bool        // run was started
-	returned bool        // the function has returned
+	returned bool        // the function has returned: nobody may extend the lease any more
+	stopped  bool        // and nobody keeps it
+}
+
+// term is until when nobody else can acquire the lease, by the monotonic clock, and the TTL that leads there.
+type term struct {
+	end time.Time
+	ttl time.Duration
 }
 
 // hold keeps the lease l, which was asked for at that time, from now on. It returns nil if there is no time left.
 func (d *doing) hold(ctx context.Context, l Lease, asked time.Time) *Held {
 	now := d.m.clock.Now()
 	h := &Held{m: d.m, key: d.key, id: l.LeaseID, token: l.Token, keeper: keeper{
-		doSettings: d.doSettings, lease: l, asked: asked, changing: make(chan struct{}, 1), done: make(chan struct{}),
-		// The request may also have got the lease before, when an answer was lost; then it ends sooner than the TTL says.
-		deadline: earlier(asked.Add(l.TTL), now.Add(l.ExpiresAt.Sub(now))),
+		doSettings: d.doSettings, lease: l, changing: make(chan struct{}, 1), armedNew: make(chan struct{}, 1), done: make(chan struct{}),
+		term: term{asked.Add(l.TTL), l.TTL},
 	}}
+	// The request may also have got the lease before, when an answer was lost; then it ends sooner than the TTL says.
+	if end := now.Add(l.ExpiresAt.Sub(now)); end.Before(h.term.end) {
+		h.term.end = end
+	}
 	if h.left(now) <= 0 {
 		return nil
 	}
@@ -56,26 +67,19 @@ func (d *doing) hold(ctx context.Context, l Lease, asked time.Time) *Held {
 	return h
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
 // left is the time until the lease is given up unless it is extended. The caller holds h.mu, as of the next two.
 func (h *Held) left(now time.Time) time.Duration {
-	return h.deadline.Sub(now) - h.graceOf(h.lease.TTL)
+	return h.term.end.Sub(now) - h.graceOf(h.term.ttl)
 }
 
-// untilDue is the time until the lease is to be extended.
+// untilDue is the time until the lease is to be extended, when a third of the TTL has passed.
 func (h *Held) untilDue(now time.Time) time.Duration {
-	return max(0, h.asked.Add(h.lease.TTL/3).Sub(now))
+	return max(0, h.term.end.Sub(now)-h.term.ttl+h.term.ttl/3)
 }
 
 // arm sets when the lease is given up. The timer is trusted, and no clock looked at when it fires: a wall clock may have been set.
 func (h *Held) arm(now time.Time) {
-	if h.lost != nil || h.returned {
+	if h.lost != nil || h.stopped {
 		return
 	}
 	if h.giveUp != nil {
@@ -84,24 +88,28 @@ func (h *Held) arm(now time.Time) {
 	h.armed++
 	n := h.armed
 	h.giveUp = h.m.clock.AfterFunc(max(0, h.left(now)), func() { h.doubt(n) })
+	select {
+	case h.armedNew <- struct{}{}:
+	default:
+	}
 }
 
 // foresee is to be called before the lease is extended by ttl, 0 for its own, which it returns. From the moment that the store may have applied it, the earlier of the
-// deadlines is the one to fear; before is the one that stands if it was not.
-func (h *Held) foresee(ttl time.Duration, asked time.Time) (granted time.Duration, before time.Time, err error) {
+// terms is the one to fear; before is the one that stands if it was not.
+func (h *Held) foresee(ttl time.Duration, asked time.Time) (granted time.Duration, before term, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.lost != nil:
-		return 0, time.Time{}, h.lost
+		return 0, term{}, h.lost
 	case h.returned:
-		return 0, time.Time{}, fmt.Errorf("%w: the function that held it has returned", ErrFinished)
+		return 0, term{}, fmt.Errorf("%w: the function that held it has returned", ErrFinished)
 	case ttl == 0:
 		ttl = h.lease.TTL
 	}
-	before = h.deadline
-	if d := asked.Add(ttl); d.Before(before) {
-		h.deadline = d
+	before = h.term
+	if end := asked.Add(ttl); end.Before(before.end) {
+		h.term = term{end, ttl}
 		h.arm(asked)
 	}
 	return ttl, before, nil
@@ -110,18 +118,20 @@ func (h *Held) foresee(ttl time.Duration, asked time.Time) (granted time.Duratio
 func (h *Held) extended(l Lease, asked time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lease, h.asked, h.trouble = l, asked, nil
-	h.deadline = asked.Add(l.TTL)
+	h.lease, h.trouble = l, nil
+	h.term = term{asked.Add(l.TTL), l.TTL}
 	h.arm(h.m.clock.Now())
 }
 
-// notExtended notes why; the deadline is again what it was before, unless that is zero.
-func (h *Held) notExtended(why error, before time.Time) {
+// notExtended notes why, if it is known. What was foreseen stands if the outcome is unknown; else nothing was written, and the term is what it was before.
+func (h *Held) notExtended(why error, before term) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.trouble = why
-	if !before.IsZero() && before.After(h.deadline) {
-		h.deadline = before
+	if why != nil {
+		h.trouble = why
+	}
+	if !errors.Is(why, ErrUnknownOutcome) && before != h.term {
+		h.term = before
 		h.arm(h.m.clock.Now())
 	}
 }
@@ -137,27 +147,32 @@ func (h *Held) doubt(n int) {
 	if why == nil {
 		why = errors.New("the store has not answered")
 	}
-	h.lose(fmt.Errorf("%w: it could not be extended in time: %w", ErrLost, why))
+	h.lose(fmt.Errorf("it could not be extended in time: %w", why))
 }
 
-// lose ends the function's context.
-func (h *Held) lose(why error) {
+// lose ends the function's context, and returns why the lease is lost, which may have been known before.
+func (h *Held) lose(why error) error {
 	if !errors.Is(why, ErrLost) {
 		why = fmt.Errorf("%w: %w", ErrLost, why)
 	}
 	h.mu.Lock()
-	news := h.lost == nil && !h.returned
-	if news {
-		h.lost = why
-		h.endWork(&Error{Op: "hold", Key: h.key, Err: why})
+	if h.lost != nil || h.stopped {
+		defer h.mu.Unlock()
+		if h.lost != nil {
+			return h.lost
+		}
+		return why
 	}
+	h.lost = why
+	h.endWork(&Error{Op: "hold", Key: h.key, Err: why})
 	l := h.lease
 	h.giveUp()
 	h.endLife()
+	h.telling.Add(1)
 	h.mu.Unlock()
-	if news {
-		h.m.tellLost(h.ctx, h.m.storeKey(h.key), &l, why)
-	}
+	defer h.telling.Done()
+	h.m.tellLost(h.ctx, h.m.storeKey(h.key), &l, why)
+	return why
 }
 
 // start is called when the function has run for a while.
@@ -177,63 +192,68 @@ func (h *Held) run() {
 	defer l.leave()
 	due := newTimer(h.m.clock)
 	defer func() { due.stop() }()
-	due.set(h.keep())
+	due.set(h.untilNext())
 	for {
 		select {
 		case <-h.life.Done():
 			return
-		case <-l.C:
-			h.hear(l.last())
+		case <-h.armedNew:
+			due.set(h.untilNext())
 		case <-due.C:
-			due.set(h.keep())
+			h.change(h.life, "extend", 0, nil)
+			due.set(h.untilNext())
+		case <-l.C:
+			if h.hear(l.last()) {
+				h.change(h.life, "extend", 0, nil)
+				due.set(h.untilNext())
+			}
 		}
 	}
 }
 
-// keep extends the lease if it is time to, and returns after how long to call it again.
-func (h *Held) keep() time.Duration {
-	h.mu.Lock()
-	wait := h.untilDue(h.m.clock.Now())
-	h.mu.Unlock()
-	if wait > 0 {
-		return wait
-	}
-	err := h.change(h.life, 0, nil)
+// untilNext is the time until the lease is to be extended: soon, if the last try has failed.
+func (h *Held) untilNext() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err == nil {
+	if h.trouble == nil {
 		return h.untilDue(h.m.clock.Now())
 	}
-	pause := min(h.lease.TTL/20, retryMost)
+	pause := min(h.term.ttl/20, time.Second)
 	return pause - pause/4 + rand.N(pause/2)
 }
 
-// concerns tells whether news is about the end of this lease.
+// concerns tells whether n is about the end of this lease, or may be.
 func (h *Held) concerns(n news) bool {
-	return n.err == nil && (n.rec == nil || n.revision > h.token && !h.holds(n.rec))
-}
-
-func (h *Held) holds(r *record) bool {
-	return r != nil && r.LeaseID == h.id && r.State == StateInProgress
-}
-
-// hear deals with news that concerns this lease.
-func (h *Held) hear(n news) {
-	if n.rec == nil { // may be older than the lease: absence has no revision
-		s, err := h.m.load(h.life, h.m.storeKey(h.key))
-		if err != nil || h.holds(s.rec) {
-			return
-		}
-		n.stored = s
-	}
 	switch {
-	case n.rec == nil:
-		h.lose(errors.New("it was forgotten"))
+	case n.revision == 0:
+		return true // absent, or it was before the lease was acquired: absence has no revision
+	case n.revision <= h.token:
+		return false
+	case n.err != nil || n.rec.LeaseID != h.id || n.rec.State != StateInProgress:
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return n.rec.Version > h.lease.Version && n.rec.Deadline.Before(h.lease.ExpiresAt) // somebody who has the lease id has shortened it
+}
+
+// hear deals with the last news, and reports whether the lease is to be extended at once: that tells whether it is forgotten, and undoes that it was shortened.
+func (h *Held) hear(n news) (extend bool) {
+	switch {
+	case !h.concerns(n):
+		return false
+	case n.revision == 0:
+		return true
+	case n.err != nil:
+		h.lose(n.err)
 	case n.rec.LeaseID != h.id:
 		h.lose(fmt.Errorf("%w: held under another lease id, version %d", ErrLost, n.rec.Version))
-	default:
+	case n.rec.State != StateInProgress:
 		h.lose(errFinished(n.rec))
+	default:
+		return true
 	}
+	return false
 }
 
 // stop is called when the function has returned: nothing is under way any more when it returns, and its error says why the lease is lost,
@@ -241,7 +261,7 @@ func (h *Held) hear(n news) {
 func (h *Held) stop(caller context.Context) error {
 	h.mu.Lock()
 	h.returned = true
-	lost, running := h.lost, h.running
+	running := h.running
 	h.mu.Unlock()
 	h.begin()
 	select {
@@ -255,8 +275,11 @@ func (h *Held) stop(caller context.Context) error {
 		<-h.done
 	}
 	h.mu.Lock()
+	h.stopped = true
 	h.giveUp()
+	lost := h.lost
 	h.mu.Unlock()
+	h.telling.Wait()
 	h.endWork(nil)
 	return lost
 }

@@ -113,7 +113,7 @@ func (m *Manager) view(key string, r *record, now time.Time) Lease {
 }
 
 func (m *Manager) fillInProgress(l *Lease, now time.Time) {
-	l.State = StateInProgress
+	l.State, l.DoneAt, l.ErrorCode = StateInProgress, time.Time{}, ""
 	l.TTLLeft = max(0, l.ExpiresAt.Sub(now))
 	l.RetryAfter = max(time.Second, min(m.retryAfter, l.ExpiresAt.Add(m.skew).Sub(now)))
 }
@@ -178,20 +178,14 @@ func (m *Manager) Acquire(ctx context.Context, key string, opt AcquireOptions) (
 //
 // Errors: [ErrNotFound], [ErrLost], [ErrFinished], [ErrInvalid], [ErrUnavailable], [ErrUnreadable], [ErrUnknownOutcome].
 func (m *Manager) Extend(ctx context.Context, key, leaseID string, ttl time.Duration) (Lease, error) {
-	return m.extend(ctx, key, leaseID, ttl, nil)
+	return m.extend(ctx, key, &command{leaseID: leaseID, ttl: ttl})
 }
 
-// extend is Extend, which puts metadata in place of what there was unless it is nil.
-func (m *Manager) extend(ctx context.Context, key, leaseID string, ttl time.Duration, metadata json.RawMessage) (Lease, error) {
-	granted, err := m.grant(ttl)
-	err = cmp.Or(m.checkKey(key), checkLeaseID(leaseID), err)
-	l, _, err := m.change(ctx, "extend", key, &command{
-		verb:     verbExtend,
-		leaseID:  leaseID,
-		ttl:      granted,
-		progress: metadata != nil,
-		metadata: metadata,
-	}, err)
+func (m *Manager) extend(ctx context.Context, key string, c *command) (Lease, error) {
+	granted, err := m.grant(c.ttl)
+	err = cmp.Or(m.checkKey(key), checkLeaseID(c.leaseID), err)
+	c.verb, c.ttl = verbExtend, granted
+	l, _, err := m.change(ctx, "extend", key, c, err)
 	return l, err
 }
 

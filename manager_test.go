@@ -486,7 +486,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 
 func TestOptionsChangeTheLimits(t *testing.T) {
 	m, _ := newManager(t, memory.New(), lease.WithMaxKeyChars(3), lease.WithMaxMetadataBytes(2), lease.WithMaxResultBytes(2),
-		lease.WithMaxErrorCodeBytes(2), lease.WithMaxReasonBytes(2), lease.WithMinTTL(time.Minute), lease.WithMaxTTL(2*time.Minute),
+		lease.WithMaxErrorCodeBytes(32), lease.WithMaxReasonBytes(2), lease.WithMinTTL(time.Minute), lease.WithMaxTTL(2*time.Minute),
 		lease.WithDefaultTTL(90*time.Second), lease.WithRetention(time.Hour), lease.WithRetryAfter(20*time.Second))
 	l := mustAcquire(t, m, "abc", lease.AcquireOptions{Metadata: json.RawMessage(`{}`)})
 	if l.TTL != 90*time.Second || l.RetryAfter != 20*time.Second {
@@ -500,8 +500,8 @@ func TestOptionsChangeTheLimits(t *testing.T) {
 	isInvalid(t, err, "ttl", "1s, must be at least 1m0s")
 	_, err = m.Complete(ctx, "abc", l.LeaseID, lease.Completion{Result: json.RawMessage(`123`)})
 	isInvalid(t, err, "result", "3 bytes, limit 2")
-	_, err = m.Fail(ctx, "abc", l.LeaseID, lease.Failure{Code: "abc"})
-	isInvalid(t, err, "error_code", "3 bytes, limit 2")
+	_, err = m.Fail(ctx, "abc", l.LeaseID, lease.Failure{Code: strings.Repeat("x", 33)})
+	isInvalid(t, err, "error_code", "33 bytes, limit 32")
 	_, err = m.Cancel(ctx, "abc", l.LeaseID, "abc")
 	isInvalid(t, err, "reason", "3 bytes, limit 2")
 }

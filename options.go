@@ -78,7 +78,8 @@ func WithMaxTTL(d time.Duration) Option { return func(s *settings) { s.maxTTL = 
 func WithRetention(d time.Duration) Option { return func(s *settings) { s.retention = d } }
 
 // WithClockSkew sets by how much the clocks of the Managers of one store may differ; 0 unless set, right for one host. An expired lease
-// is taken over that much later than its deadline. Give every Manager of a store the same.
+// is taken over that much later than its deadline. Give every Manager of a store the same. Clocks that are set while leases are held differ from what they were: add
+// by how much they may be.
 func WithClockSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
 
 // WithRetryAfter sets the longest that [Lease].RetryAfter tells a poller to wait; 5 seconds unless set, at least 1 second.
@@ -93,7 +94,7 @@ func WithMaxMetadataBytes(n int) Option { return func(s *settings) { s.maxMetada
 // WithMaxResultBytes sets how long a result may be, as compact JSON; 256 KiB unless set.
 func WithMaxResultBytes(n int) Option { return func(s *settings) { s.maxResultBytes = n } }
 
-// WithMaxErrorCodeBytes sets how long an error code may be; 128 unless set.
+// WithMaxErrorCodeBytes sets how long an error code may be; 128 unless set, at least 32.
 func WithMaxErrorCodeBytes(n int) Option { return func(s *settings) { s.maxErrorCodeBytes = n } }
 
 // WithMaxReasonBytes sets how long the reason of a cancellation may be; 256 unless set.
@@ -135,7 +136,7 @@ func (s *settings) check() error {
 		{"max_key_chars", s.maxKeyChars, 1, maxKeyChars},
 		{"max_metadata_bytes", s.maxMetadataBytes, 2, backend.MaxValueBytes},
 		{"max_result_bytes", s.maxResultBytes, 1, backend.MaxValueBytes},
-		{"max_error_code_bytes", s.maxErrorCodeBytes, 1, 4096},
+		{"max_error_code_bytes", s.maxErrorCodeBytes, 32, 4096},
 		{"max_reason_bytes", s.maxReasonBytes, 1, 4096},
 	} {
 		if n.value < n.low || n.value > n.high {

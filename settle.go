@@ -110,9 +110,17 @@ func (c *core) settled(ctx context.Context, w *pendingWrite, began time.Time, ou
 // patience returns a context that outlives ctx by as much as it takes to settle a write, and no more.
 func patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	p, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleFor)
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(settleAfterCancel, cancel) })
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(settleAfterCancel):
+			cancel()
+		case <-ended:
+		}
+	})
 	return p, func() {
 		stop()
+		close(ended)
 		cancel()
 	}
 }

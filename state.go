@@ -63,6 +63,7 @@ type command struct {
 	atMostOnce  bool
 
 	progress bool // extend: metadata replaces what there was
+	byDo     bool // Do tells itself that it has lost the lease
 
 	result     []byte // complete
 	resultHash string

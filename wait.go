@@ -48,7 +48,12 @@ func (m *Manager) await(ctx context.Context, op, key string, each func(Lease) bo
 	}
 	var tell func(s stored) bool
 	if each != nil {
-		tell = func(s stored) bool { return each(m.view(key, s.rec, m.clock.Now())) }
+		tell = func(s stored) bool {
+			now := m.clock.Now()
+			l := m.view(key, s.rec, now)
+			m.fillInProgress(&l, now) // also expired, where clock skew forbids the takeover yet
+			return each(l)
+		}
 	}
 	s, err := m.core.await(ctx, m.storeKey(key), tell)
 	if err != nil {
@@ -143,7 +148,8 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 			}
 		}
 		w.heard = n.number
-		left := w.cur.rec.Deadline.Add(w.skew).Sub(w.clock.Now())
+		// Not too long at a time: a wall clock that is set, or a machine that was suspended, moves the deadline nearer.
+		left := min(w.cur.rec.Deadline.Add(w.skew).Sub(w.clock.Now()), time.Minute)
 		switch {
 		case away:
 			left = time.Second

@@ -99,8 +99,8 @@ func (w *watch) run(ctx context.Context) {
 			if states, err := pushing.Watch(ctx, w.storeKey); err == nil {
 				for e := range states {
 					w.take(e)
-					changed = w.core.clock.Now()
 				}
+				changed = w.core.clock.Now() // what has ended may be had again soon
 			}
 		}
 		// There is no push, or not any more.
