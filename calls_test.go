@@ -56,6 +56,12 @@ func TestStoreCalls(t *testing.T) {
 		{"acquire of that key, of which it does now", 1, func() error { _, _, err := m.Acquire(ctx, "l", lease.AcquireOptions{}); return err }},
 		{"somebody else extends it", 0, func() error { _, err := elsewhere.Extend(ctx, "l", theirs.LeaseID, 0); return err }},
 		{"complete with their id, on an outdated memory", 3, func() error { _, err := m.Complete(ctx, "l", theirs.LeaseID, lease.Completion{}); return err }},
+		{"lock of a fresh key", 1, func() error { _, _, err := m.CheckLock(ctx, "m", lease.LockOptions{}); return err }},
+		{"lock of a key locked by this Manager", 1, func() error { _, _, err := m.CheckLock(ctx, "m", lease.LockOptions{}); return err }},
+		{"somebody else locks a key", 0, func() error { _, _, err := elsewhere.CheckLock(ctx, "n", lease.LockOptions{}); return err }},
+		{"lock of that key, of which this Manager does not know", 2, func() error { _, _, err := m.CheckLock(ctx, "n", lease.LockOptions{}); return err }},
+		{"lock of that key, of which it does now", 1, func() error { _, _, err := m.CheckLock(ctx, "n", lease.LockOptions{}); return err }},
+		{"acquire of a fresh key of the same name", 1, func() error { _, _, err := m.Acquire(ctx, "m", lease.AcquireOptions{}); return err }},
 	} {
 		before := b.calls.Load()
 		if err := step.do(); err != nil {

@@ -53,7 +53,7 @@ const mostTries = 100
 
 // apply takes the record under storeKey one step further.
 //
-// It begins with what it remembers of the key, which costs no store call: a fresh acquire starts from "absent", a holder's call from what this
+// It begins with what it remembers of the key, which costs no store call: a fresh acquire or lock starts from "absent", a holder's call from what this
 // Manager wrote last. That is safe since only the compare-and-set decides. But nothing is refused on
 // the strength of a memory: a command that would not write is decided anew on what the store says.
 func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began time.Time) (applied, error) {
@@ -62,7 +62,7 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 	}
 	cur, guess := c.known.get(storeKey)
 	if !guess {
-		guess = cmd.verb == verbAcquire
+		guess = cmd.verb == verbAcquire || cmd.verb == verbLock
 	} else if cur.rec == nil {
 		guess = false // something is there
 	}

@@ -32,14 +32,14 @@ var (
 
 	// ErrUnknownOutcome says that the store went away in the middle of a write and did not come back in time to tell
 	// whether it was applied. It may have been, or may still be. Calling again with the same arguments is safe: Extend, Complete, Fail and Cancel
-	// as they are, Acquire with the same request id.
+	// as they are, Acquire with the same request id. A CheckLock that is repeated may take its own lock for another's.
 	ErrUnknownOutcome = errors.New("outcome unknown")
 
 	// ErrUnavailable says that the store could not be asked. Nothing was written.
 	ErrUnavailable = errors.New("store unavailable")
 
 	// ErrUnreadable says that what the store holds under the key is damaged, or was written by a newer version of this package.
-	// It is never overwritten; only [Manager.Forget] removes it.
+	// It is never overwritten; only [Manager.Forget] removes it, if it is a lease's.
 	ErrUnreadable = errors.New("unreadable record")
 )
 

@@ -95,6 +95,7 @@ func (c *core) tellLost(ctx context.Context, storeKey string, l *Lease, why erro
 
 func (c *core) send(ctx context.Context, e Event, storeKey string) {
 	e.Namespace, e.Key, _ = strings.Cut(storeKey, "/")
+	e.Namespace = strings.TrimSuffix(e.Namespace, lockMark)
 	c.log(ctx, &e)
 	if c.observer != nil {
 		c.observer(e)

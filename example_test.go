@@ -79,3 +79,30 @@ func ExampleManager_Acquire_takeover() {
 	// true attempt 2 true
 	// true
 }
+
+// For short work that must not be done twice, a lock is enough: there is nothing to complete.
+func ExampleManager_CheckLock() {
+	ctx := context.Background()
+	clock := lease.NewManualClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	m, err := lease.NewManager(memory.New(), lease.WithClock(clock))
+	if err != nil {
+		log.Fatal(err)
+	}
+	charge := func(order string) {
+		l, locked, err := m.CheckLock(ctx, "charge_"+order, lease.LockOptions{TTL: 24 * time.Hour})
+		switch {
+		case err != nil:
+			log.Fatal(err)
+		case !locked:
+			fmt.Println("charged already, at", l.FirstSeenAt.Format(time.TimeOnly))
+		default:
+			fmt.Println("charging order", order)
+		}
+	}
+	charge("7")
+	clock.Advance(time.Minute)
+	charge("7") // the webhook came twice
+	// Output:
+	// charging order 7
+	// charged already, at 03:04:05
+}

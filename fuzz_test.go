@@ -11,13 +11,13 @@ import (
 )
 
 // FuzzRecord puts any bytes under a key, as a damaged disk or another program might. Whatever they are, no call panics; and if they cannot
-// be read as a record, every call says so and leaves them as they are, but for Forget.
+// be read as a record of the key's kind, every call says so and leaves them as they are, but for Forget.
 func FuzzRecord(f *testing.F) {
 	store := memory.New()
 	m, _ := newManager(f, store)
 	held := mustAcquire(f, m, "k", lease.AcquireOptions{RequestID: "r", InputHash: "i"})
-	keep := func() {
-		e, err := store.Get(ctx, "default/k")
+	keep := func(storeKey string) {
+		e, err := store.Get(ctx, storeKey)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -28,11 +28,13 @@ func FuzzRecord(f *testing.F) {
 		f.Add(bytes.ReplaceAll(e.Value, []byte("2026"), []byte("9999")))
 		f.Add(bytes.ReplaceAll(e.Value, []byte("2026"), []byte("0001")))
 	}
-	keep()
+	keep("default/k")
 	if _, err := m.Complete(ctx, "k", held.LeaseID, lease.Completion{Result: []byte(`{"a":"é"}`)}); err != nil {
 		f.Fatal(err)
 	}
-	keep()
+	keep("default/k")
+	mustLock(f, m, "k", lease.LockOptions{})
+	keep("default:lock/k")
 	for _, s := range []string{"", "null", "{}", "[]", "\x00", `{"format":1e400}`, `{"format":1,"state":"in_progress","version":18446744073709551615}`} {
 		f.Add([]byte(s))
 	}
@@ -58,6 +60,16 @@ func FuzzRecord(f *testing.F) {
 		}
 		if e, err := store.Get(ctx, "default/k"); unreadable && (err != nil || !bytes.Equal(e.Value, value)) {
 			t.Errorf("an unreadable record was overwritten: %v, %q", err, e.Value)
+		}
+		if _, err := store.CompareAndSet(ctx, "default:lock/k", 0, value, 0); err != nil {
+			t.Fatal(err)
+		}
+		_, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{})
+		if err != nil && !errors.Is(err, lease.ErrUnreadable) {
+			t.Errorf("lock: %v", err)
+		}
+		if e, err := store.Get(ctx, "default:lock/k"); !locked && (err != nil || !bytes.Equal(e.Value, value)) {
+			t.Errorf("what was not locked anew was overwritten: %v, %q", err, e.Value)
 		}
 		if err := m.Forget(ctx, "k"); err != nil && !errors.Is(err, lease.ErrNotFound) {
 			t.Errorf("forget: %v", err)

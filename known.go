@@ -6,7 +6,7 @@ import "sync"
 const mostKnown = 4096
 
 // known remembers the last state seen of keys, so that a holder's next call needs no read. It may be out of date at any time: what
-// comes of it must pass a compare-and-set. A finished record is remembered without its content, as a revision alone.
+// comes of it must pass a compare-and-set. A finished record, and a lock, is remembered without its content, as a revision alone.
 type known struct {
 	mu sync.Mutex
 	m  map[string]stored
@@ -21,7 +21,7 @@ func (k *known) get(storeKey string) (stored, bool) {
 
 func (k *known) put(storeKey string, s stored) {
 	if s.rec != nil && s.rec.State != StateInProgress {
-		s.rec = nil // results are large, and never changed
+		s.rec = nil // results are large, and neither they nor locks are changed by their holder
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

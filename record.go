@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -17,11 +18,11 @@ const recordFormat = 1
 // its own tools. Reading goes through the tags below, writing through appendJSON, which must name the same fields.
 type record struct {
 	Format      int             `json:"format"`
-	State       State           `json:"state"` // in_progress, completed or failed: what is stored, before time is considered
-	LeaseID     string          `json:"lease_id"`
-	Version     uint64          `json:"version"`         // 1 for a key's first lease; grows by one with each accepted change
-	Token       uint64          `json:"token,omitempty"` // the revision of the acquiring write; 0 in that write itself, which cannot know it
-	Attempt     int             `json:"attempt"`         // 1, and one more for each takeover
+	State       State           `json:"state"`              // in_progress, completed, failed or locked: what is stored, before time is considered
+	LeaseID     string          `json:"lease_id,omitempty"` // a lock has none: nobody has to show that it is theirs
+	Version     uint64          `json:"version"`            // 1 for a key's first lease; grows by one with each accepted change
+	Token       uint64          `json:"token,omitempty"`    // the revision of the acquiring write; 0 in that write itself, which cannot know it
+	Attempt     int             `json:"attempt"`            // 1, and one more for each takeover
 	TTL         time.Duration   `json:"ttl_ns"`
 	Deadline    time.Time       `json:"deadline"`
 	FirstSeenAt time.Time       `json:"first_seen_at"`
@@ -56,7 +57,7 @@ func decodeRecord(e backend.Entry) (*record, error) {
 	if r.Format > recordFormat {
 		return nil, fmt.Errorf("%w: format %d, this version of the package reads up to %d: upgrade it", ErrUnreadable, r.Format, recordFormat)
 	}
-	if problem := r.problem(); problem != "" {
+	if problem := cmp.Or(r.problem(), r.misplaced(e.Key)); problem != "" {
 		return nil, fmt.Errorf("%w: %d bytes at revision %d: %s", ErrUnreadable, len(e.Value), e.Revision, problem)
 	}
 	if r.Token == 0 {
@@ -70,18 +71,26 @@ func (r *record) problem() string {
 	switch {
 	case r.Format != recordFormat:
 		return fmt.Sprintf("format is %d", r.Format)
-	case r.State != StateInProgress && r.State != StateCompleted && r.State != StateFailed:
+	case r.State != StateInProgress && r.State != StateCompleted && r.State != StateFailed && r.State != stateLocked:
 		return fmt.Sprintf("state is %.32q", string(r.State))
-	case r.LeaseID == "":
+	case r.LeaseID == "" && r.State != stateLocked:
 		return "lease_id is missing"
 	case r.Version < 1 || r.Attempt < 1:
 		return fmt.Sprintf("version is %d, attempt is %d", r.Version, r.Attempt)
 	case r.Deadline.IsZero() || r.FirstSeenAt.IsZero() || r.AcquiredAt.IsZero() || r.KeepUntil.IsZero():
 		return "an instant is missing"
-	case r.State != StateInProgress && r.DoneAt.IsZero():
+	case (r.State == StateCompleted || r.State == StateFailed) && r.DoneAt.IsZero():
 		return "done_at is missing"
 	case r.Op == "":
 		return "op is missing"
+	}
+	return ""
+}
+
+// misplaced says that r lies under a key for another kind of record, or "".
+func (r *record) misplaced(storeKey string) string {
+	if lock := r.State == stateLocked; lock != isLockKey(storeKey) {
+		return fmt.Sprintf("state %q is not for this key", string(r.State))
 	}
 	return ""
 }

@@ -25,7 +25,7 @@ func anyRecord() *rapid.Generator[record] {
 		}
 		r := record{
 			Format:      recordFormat,
-			State:       rapid.SampledFrom([]State{StateInProgress, StateCompleted, StateFailed}).Draw(t, "state"),
+			State:       rapid.SampledFrom([]State{StateInProgress, StateCompleted, StateFailed, stateLocked}).Draw(t, "state"),
 			LeaseID:     "lease_" + text.Draw(t, "lease id"),
 			Version:     max(1, rapid.Uint64().Draw(t, "version")),
 			Token:       max(1, rapid.Uint64().Draw(t, "token")),
@@ -46,23 +46,35 @@ func anyRecord() *rapid.Generator[record] {
 			Op:          "op_" + text.Draw(t, "op"),
 			PrevOp:      text.Draw(t, "prev op"),
 		}
-		if r.State != StateInProgress {
+		switch r.State {
+		case StateCompleted, StateFailed:
 			r.DoneAt = instant.Draw(t, "done")
+		case stateLocked:
+			r.LeaseID = ""
 		}
 		return r
 	})
 }
 
+// entry is r as it lies under a key for its kind.
+func entry(r *record, revision uint64) backend.Entry {
+	e := backend.Entry{Key: "default/k", Value: r.appendJSON(nil), Revision: revision}
+	if r.State == stateLocked {
+		e.Key = "default:lock/k"
+	}
+	return e
+}
+
 func TestRecordReadsBackAsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := anyRecord().Draw(t, "record")
-		written := want.appendJSON(nil)
-		got, err := decodeRecord(backend.Entry{Value: written, Revision: 3})
+		written := entry(&want, 3)
+		got, err := decodeRecord(written)
 		if err != nil {
-			t.Fatalf("%v\n%s", err, written)
+			t.Fatalf("%v\n%s", err, written.Value)
 		}
 		if !reflect.DeepEqual(*got, want) {
-			t.Fatalf("\n got %+v\nwant %+v\nfrom %s", *got, want, written)
+			t.Fatalf("\n got %+v\nwant %+v\nfrom %s", *got, want, written.Value)
 		}
 	})
 }
@@ -100,6 +112,30 @@ func TestRecordWithoutATokenTakesItsRevision(t *testing.T) {
 	got, err := decodeRecord(backend.Entry{Value: r.appendJSON(nil), Revision: 41})
 	if err != nil || got.Token != 41 {
 		t.Fatalf("token is %d, %v; want 41", got.Token, err)
+	}
+}
+
+func TestLocksAndLeasesAreNotReadForEachOther(t *testing.T) {
+	for _, tt := range []struct {
+		key   string
+		locks bool
+	}{
+		{"default:lock/k", true},
+		{"default:lock/a/b", true},
+		{"default/k", false},
+		{"default/x:lock/k", false}, // a key with all that makes a lock's
+		{"lock/k", false},
+		{":lock", true}, // nobody's
+		{"", false},
+	} {
+		for _, r := range []*record{inProgress(), finished(verbComplete), finished(verbFail), locked()} {
+			e := entry(r, 3)
+			e.Key = tt.key
+			_, err := decodeRecord(e)
+			if fits := tt.locks == (r.State == stateLocked); fits != (err == nil) || !fits && !errors.Is(err, ErrUnreadable) {
+				t.Errorf("a record that is %s under %q: %v", r.State, tt.key, err)
+			}
+		}
 	}
 }
 

@@ -78,13 +78,15 @@ func (w *pendingWrite) judge(e backend.Entry) (stored, error) {
 	switch {
 	case r.Op == w.next.Op:
 		return stored{r, e.Revision}, nil
+	case r.PrevOp == w.next.Op && w.next.State != StateInProgress: // ended as asked, and then acquired anew after the failure; or locked, over, and locked anew
+		return stored{rec: w.next}, nil // no revision: it does not stand any more
 	case r.PrevOp == w.next.Op && r.LeaseID == w.next.LeaseID: // applied, and then changed under the same lease id
 		w.next.Token = r.Token
-		return stored{rec: w.next}, nil // no revision: it does not stand any more
-	case r.PrevOp == w.next.Op && w.next.State != StateInProgress: // ended as asked, and then acquired anew after the failure
 		return stored{rec: w.next}, nil
 	case r.PrevOp == w.next.Op:
 		return stored{}, fmt.Errorf("%w: taken over before the store's answer came, version %d", ErrLost, r.Version)
+	case r.PrevOp == "" && !r.AcquiredAt.Before(w.next.KeepUntil): // made when w's record, if there was one, may have been dropped: of a short lock soon
+		return stored{}, fmt.Errorf("%w: if it was applied, it was over before the store could be asked", ErrUnknownOutcome)
 	case r.PrevOp == expected && (expected != "" || r.Version == 1):
 		return stored{}, backend.ErrConflict // another write replaced what w was to replace
 	default:

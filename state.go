@@ -18,6 +18,9 @@ const (
 	StateFailed     State = "failed"
 )
 
+// stateLocked is what a one-shot lock is stored as, for as long as it lasts. No [Lease] has it: locks lie under keys of their own.
+const stateLocked State = "locked"
+
 // codeExpired is the error code under which an at-most-once lease past its deadline reads as failed.
 const codeExpired = "expired"
 
@@ -45,6 +48,7 @@ const (
 	verbExtend
 	verbComplete
 	verbFail // and cancel, which is a failure with a code of its own
+	verbLock // a one-shot lock, which no other verb meets
 )
 
 // command is one operation on one key, with everything that is not in the record: the machine makes up no id and reads no clock.
@@ -56,7 +60,7 @@ type command struct {
 	retention time.Duration
 	skew      time.Duration
 
-	metadata    []byte // acquire, down to atMostOnce
+	metadata    []byte // acquire, down to atMostOnce; lock, this alone
 	requestID   string
 	inputHash   string
 	retryFailed bool
@@ -77,13 +81,14 @@ type command struct {
 type outcome uint8
 
 const (
-	outAcquired      outcome = iota // write: a new lease, or a failed one anew
+	outAcquired      outcome = iota // write: a new lease, a failed one anew, or a lock
 	outTookOver                     // write: an expired lease under a new id
 	outAcquiredAgain                // the same request asked before: its lease, unchanged
 	outPolling                      // another's lease is in progress
 	outEnded                        // completed or failed, as it stands
 	outChanged                      // write: extended, completed or failed
 	outRepeated                     // ended in the same way before: success, unchanged
+	outDuplicate                    // locked already
 )
 
 // writes tells whether the record that came with the outcome is to be written.
@@ -92,8 +97,11 @@ func (o outcome) writes() bool { return o == outAcquired || o == outTookOver || 
 // step is the state machine: what command c makes of record r, nil for none, at now. The returned record is to be
 // written if the outcome says so, and is otherwise r as it stands.
 func step(r *record, c *command, now time.Time) (record, outcome, error) {
-	if c.verb == verbAcquire {
+	switch c.verb {
+	case verbAcquire:
 		return stepAcquire(r, c, now)
+	case verbLock:
+		return stepLock(r, c, now)
 	}
 	state := r.stateAt(now, c.skew)
 	switch {
@@ -133,6 +141,18 @@ func stepAcquire(r *record, c *command, now time.Time) (record, outcome, error) 
 	default:
 		return r.successor(c, now), outTookOver, nil
 	}
+}
+
+// stepLock locks what is not locked, or not any more. The clock skew delays that like any forgetting, so that no clock that is ahead
+// unlocks too early.
+func stepLock(r *record, c *command, now time.Time) (record, outcome, error) {
+	if r.stateAt(now, c.skew) != StateNotFound {
+		return *r, outDuplicate, nil
+	}
+	n := newRecord(r, c, now)
+	n.State = stateLocked
+	n.KeepUntil = n.Deadline // nothing is to be remembered of a lock that is over
+	return n, outAcquired, nil
 }
 
 // newRecord is the first lease of a key that is not known, or not any more. r is the forgotten

@@ -175,6 +175,52 @@ func TestStateTable(t *testing.T) {
 	}
 }
 
+// locked is the record of a lock, for one minute from t0.
+func locked() *record {
+	r, _, _ := step(nil, &command{verb: verbLock, op: "op_1", ttl: ttl, metadata: []byte(`{"m":1}`)}, t0)
+	r.Token = 7
+	return &r
+}
+
+// TestLockTable is the table's like for locks, which know one verb.
+func TestLockTable(t *testing.T) {
+	const long = 2 * ttl // of the lock that is asked for
+	for _, tt := range []struct {
+		name string
+		r    *record
+		skew time.Duration
+		at   time.Duration // since t0
+		want outcome
+	}{
+		{"no record: locked", nil, 0, 0, outAcquired},
+		{"locked: duplicate", locked(), 0, 0, outDuplicate},
+		{"locked to the last nanosecond: duplicate", locked(), 0, ttl - 1, outDuplicate},
+		{"over: locked anew", locked(), 0, ttl, outAcquired},
+		{"over within the clock skew: duplicate", locked(), 10 * time.Second, ttl + 10*time.Second - 1, outDuplicate},
+		{"over beyond the clock skew: locked anew", locked(), 10 * time.Second, ttl + 10*time.Second, outAcquired},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			at := t0.Add(tt.at)
+			got, out, err := step(tt.r, &command{verb: verbLock, op: "op_2", ttl: long, skew: tt.skew, retention: retention}, at)
+			if err != nil || out != tt.want {
+				t.Fatalf("outcome is %v, %v; want %v", out, err, tt.want)
+			}
+			if out == outDuplicate {
+				same(t, got, *locked())
+				return
+			}
+			want := record{
+				Format: 1, State: stateLocked, Version: 1, Attempt: 1, TTL: long,
+				Deadline: at.Add(long), FirstSeenAt: at, AcquiredAt: at, KeepUntil: at.Add(long), Op: "op_2",
+			}
+			if tt.r != nil {
+				want.PrevOp = "op_1"
+			}
+			same(t, got, want)
+		})
+	}
+}
+
 func TestStepSetsTheRestOfTheRecord(t *testing.T) {
 	at := t0.Add(ttl + 5*time.Second)
 	t.Run("a takeover keeps the first sight and the input, and nothing of the holder", func(t *testing.T) {
@@ -241,6 +287,8 @@ func TestStateAt(t *testing.T) {
 		{"completed until retention ends", finished(verbComplete), 10*time.Second + retention - 1, StateCompleted},
 		{"completed, then not found", finished(verbComplete), 10*time.Second + retention, StateNotFound},
 		{"failed", finished(verbFail), 10 * time.Second, StateFailed},
+		{"locked to the last nanosecond", locked(), ttl - 1, stateLocked},
+		{"locked, then not found", locked(), ttl, StateNotFound},
 		{"long ago", finished(verbFail), 365 * day, StateNotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,356 @@
+package lease_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ailease/lease"
+	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/conformance"
+)
+
+func mustLock(t testing.TB, m *lease.Manager, key string, opt lease.LockOptions) lease.Lock {
+	t.Helper()
+	l, locked, err := m.CheckLock(ctx, key, opt)
+	if err != nil || !locked {
+		t.Fatalf("lock %q: locked is %t, error %v, lock %+v", key, locked, err, l)
+	}
+	return l
+}
+
+func mustBeDuplicate(t testing.TB, m *lease.Manager, key string) lease.Lock {
+	t.Helper()
+	l, locked, err := m.CheckLock(ctx, key, lease.LockOptions{})
+	if err != nil || locked {
+		t.Fatalf("lock %q: locked is %t, error %v, lock %+v", key, locked, err, l)
+	}
+	return l
+}
+
+func sameLock(t *testing.T, got, want lease.Lock) {
+	t.Helper()
+	if g, w := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); g != w {
+		t.Errorf("\n got %s\nwant %s", g, w)
+	}
+}
+
+func TestALockFromFirstToAnew(t *testing.T) {
+	store := memory.New()
+	m, clock := newManager(t, store)
+	elsewhere, err := lease.NewManager(store, lease.WithClock(clock))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := mustLock(t, m, "charge_1", lease.LockOptions{TTL: time.Minute, Metadata: json.RawMessage(`{ "order": 7 }`)})
+	want := lease.Lock{Key: "charge_1", TTL: time.Minute, TTLLeft: time.Minute, ExpiresAt: t0.Add(time.Minute), FirstSeenAt: t0, Metadata: json.RawMessage(`{"order":7}`)}
+	sameLock(t, first, want)
+	for range 2 {
+		clock.Advance(20 * time.Second)
+		want.TTLLeft -= 20 * time.Second
+		sameLock(t, mustBeDuplicate(t, m, "charge_1"), want)
+		sameLock(t, mustBeDuplicate(t, elsewhere, "charge_1"), want)
+	}
+	clock.Advance(20*time.Second - 1)
+	mustBeDuplicate(t, m, "charge_1")
+	clock.Advance(1)
+	again := mustLock(t, elsewhere, "charge_1", lease.LockOptions{})
+	sameLock(t, again, lease.Lock{Key: "charge_1", TTL: time.Hour, TTLLeft: time.Hour, ExpiresAt: t0.Add(time.Minute + time.Hour), FirstSeenAt: t0.Add(time.Minute)})
+	sameLock(t, mustBeDuplicate(t, m, "charge_1"), again)
+}
+
+func TestClockSkewDelaysTheUnlocking(t *testing.T) {
+	m, clock := newManager(t, memory.New(), lease.WithClockSkew(10*time.Second))
+	mustLock(t, m, "k", lease.LockOptions{TTL: time.Minute})
+	clock.Advance(70*time.Second - 1)
+	if l := mustBeDuplicate(t, m, "k"); l.TTLLeft != 0 {
+		t.Errorf("within the skew: %+v", l)
+	}
+	clock.Advance(1)
+	mustLock(t, m, "k", lease.LockOptions{})
+}
+
+func TestLocksOfNamespaces(t *testing.T) {
+	m, _ := newManager(t, memory.New())
+	// Of 4 characters, as many as ":lock" has besides; and what a careless concatenation would confuse.
+	for _, name := range []string{"default", "other", "abcd", "lock", "a.lock", "a"} {
+		n, err := m.InNamespace(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"k", "lock/k", ":lock/k", "a:lock/k", "/k"} {
+			mustLock(t, n, key, lease.LockOptions{})
+			mustAcquire(t, n, key, lease.AcquireOptions{})
+			mustBeDuplicate(t, n, key)
+		}
+	}
+}
+
+func TestALockAndALeaseOfTheSameKeyDoNotMeet(t *testing.T) {
+	m, clock := newManager(t, memory.New())
+	lock := mustLock(t, m, "k", lease.LockOptions{TTL: time.Hour})
+	if l, err := m.Status(ctx, "k"); err != nil || l.State != lease.StateNotFound {
+		t.Fatalf("a locked key's lease is %+v, %v", l, err)
+	}
+	if err := m.Forget(ctx, "k"); !errors.Is(err, lease.ErrNotFound) {
+		t.Errorf("forget of a locked key: %v, want ErrNotFound", err)
+	}
+	held := mustAcquire(t, m, "k", lease.AcquireOptions{TTL: time.Minute})
+	clock.Advance(time.Minute)
+	held = mustAcquire(t, m, "k", lease.AcquireOptions{}) // expires by itself
+	if _, err := m.Complete(ctx, "k", held.LeaseID, lease.Completion{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Forget(ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	if l := mustBeDuplicate(t, m, "k"); !l.FirstSeenAt.Equal(lock.FirstSeenAt) {
+		t.Errorf("the lock is %+v, was %+v", l, lock)
+	}
+	held = mustAcquire(t, m, "k", lease.AcquireOptions{TTL: 2 * time.Hour})
+	clock.Advance(time.Hour)
+	mustLock(t, m, "k", lease.LockOptions{})
+	if l, err := m.Status(ctx, "k"); err != nil || l.LeaseID != held.LeaseID || l.State != lease.StateInProgress {
+		t.Errorf("the lease is %+v, %v", l, err)
+	}
+}
+
+func TestLimitsOfLocks(t *testing.T) {
+	const day = 24 * time.Hour
+	long := strings.Repeat("\U0001F4A1", 256)
+	for _, tt := range []struct {
+		name    string
+		key     string
+		opt     lease.LockOptions
+		granted time.Duration
+
+		// what a refusal says; "" if there must be none
+		field, says string
+	}{
+		{"no TTL", "k", lease.LockOptions{}, time.Hour, "", ""},
+		{"the least TTL", "k", lease.LockOptions{TTL: time.Second}, time.Second, "", ""},
+		{"a TTL above the maximum is clamped", "k", lease.LockOptions{TTL: 31 * day}, 30 * day, "", ""},
+		{"a TTL below the least", "k", lease.LockOptions{TTL: time.Second - 1}, 0, "ttl", "must be at least 1s"},
+		{"a negative TTL", "k", lease.LockOptions{TTL: -1}, 0, "ttl", "must be at least 1s"},
+		{"the longest key", long, lease.LockOptions{}, time.Hour, "", ""},
+		{"a key too long", long + "x", lease.LockOptions{}, 0, "key", "257 characters, limit 256"},
+		{"no key", "", lease.LockOptions{}, 0, "key", "0 characters"},
+		{"metadata that is no object", "k", lease.LockOptions{Metadata: json.RawMessage(`1`)}, 0, "metadata", "not an object"},
+		{"metadata too large", "k", lease.LockOptions{Metadata: json.RawMessage(`{"k":"` + strings.Repeat("x", 2041) + `"}`)}, 0, "metadata", "2049 bytes, limit 2048"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &counting{Backend: memory.New()}
+			m, _ := newManager(t, b, lease.WithNamespace(strings.Repeat("n", 64)))
+			l, locked, err := m.CheckLock(ctx, tt.key, tt.opt)
+			if tt.field == "" {
+				if err != nil || !locked || l.TTL != tt.granted {
+					t.Errorf("locked is %t, error %v, lock %+v", locked, err, l)
+				}
+				return
+			}
+			isInvalid(t, err, tt.field, tt.says)
+			if e, ok := errors.AsType[*lease.Error](err); !ok || e.Op != "check lock" || e.Key != tt.key || b.calls.Load() != 0 {
+				t.Errorf("error is %+v, after %d store calls", e, b.calls.Load())
+			}
+		})
+	}
+}
+
+func TestWhatIsNoLockIsNeverOverwritten(t *testing.T) {
+	inProgress := func(t *testing.T) []byte {
+		store := memory.New()
+		m, _ := newManager(t, store)
+		mustAcquire(t, m, "k", lease.AcquireOptions{})
+		e, err := store.Get(ctx, "default/k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Value
+	}
+	for _, value := range [][]byte{[]byte("rubbish"), []byte(`{"format":2}`), inProgress(t)} {
+		store := memory.New()
+		m, _ := newManager(t, store)
+		if _, err := store.CompareAndSet(ctx, "default:lock/k", 0, value, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{}); locked || !errors.Is(err, lease.ErrUnreadable) {
+			t.Errorf("locked is %t, error %v, want ErrUnreadable", locked, err)
+		}
+		if e, err := store.Get(ctx, "default:lock/k"); err != nil || !bytes.Equal(e.Value, value) {
+			t.Errorf("%s was overwritten: %+v, %v", value, e, err)
+		}
+	}
+}
+
+func TestLocksOfUnknownOutcomeAreSettled(t *testing.T) {
+	held1, after1 := late()
+	held2, after2 := lateBefore()
+	for _, tt := range []struct {
+		name string
+		plan []day
+	}{
+		{"the answer is lost", []day{answerLost}},
+		{"the request is lost", []day{requestLost}},
+		{"both are lost, again and again", []day{requestLost, requestLost, answerLost, answerLost, requestLost}},
+		{"the answer is lost and then the store is away for a while", []day{answerLost, unavailable, unavailable}},
+		{"the request is lost, and the next is refused because of it", []day{requestLost, busy, busy}},
+		{"the request lands after it was sent again", []day{held1, after1}},
+		{"the request lands before it is sent again", []day{held2, after2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &badDay{Backend: memory.New(), plan: tt.plan}
+				m, _ := newManager(t, b)
+				mustLock(t, m, "k", lease.LockOptions{})
+				mustBeDuplicate(t, m, "k")
+			})
+		})
+	}
+	t.Run("the store stays away", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m, _ := newManager(t, &badDay{Backend: memory.New(), always: requestLost})
+			if _, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{}); locked || !errors.Is(err, lease.ErrUnknownOutcome) {
+				t.Errorf("locked is %t, error %v, want ErrUnknownOutcome", locked, err)
+			}
+		})
+	})
+	t.Run("the store cannot be asked", func(t *testing.T) {
+		m, _ := newManager(t, &badDay{Backend: memory.New(), always: unavailable})
+		if _, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{}); locked || !errors.Is(err, lease.ErrUnavailable) {
+			t.Errorf("locked is %t, error %v, want ErrUnavailable", locked, err)
+		}
+	})
+}
+
+// TestSettlingLocksAgainstOthers has another Manager come in between a lost answer and the next try.
+func TestSettlingLocksAgainstOthers(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before time.Duration // the key was locked for a minute, that long ago; 0: it was not
+		first  day           // what happens to the write of ours, for a second
+		after  time.Duration // until the other comes, by the clock
+		drops  bool          // the store drops meanwhile what is over
+		again  int           // how often others lock it
+		locked bool
+		err    error
+	}{
+		{"ours is lost, another locks: duplicate", 0, requestLost, 0, false, 1, false, nil},
+		{"ours lands, is over and another locks: locked", 0, answerLost, time.Second, false, 1, true, nil},
+		{"ours lands over an old one, is over and another locks: locked", time.Hour, answerLost, time.Second, false, 1, true, nil},
+		{"ours is lost over an old one, and another locks: duplicate", time.Hour, requestLost, time.Second, false, 1, false, nil},
+		{"ours lands, is over and dropped, and another locks: it cannot be told any more", 0, answerLost, time.Second, true, 1, false, lease.ErrUnknownOutcome},
+		{"ours lands over an old one, is over and dropped, and another locks: it cannot be told any more", time.Hour, answerLost, time.Second, true, 1, false, lease.ErrUnknownOutcome},
+		{"ours lands, is over, and two others lock: it cannot be told any more", 0, answerLost, time.Second, false, 2, false, lease.ErrUnknownOutcome},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := memory.New()
+				b := &badDay{Backend: store}
+				m, clock := newManager(t, b)
+				other, err := lease.NewManager(store, lease.WithClock(clock))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tt.before > 0 {
+					mustLock(t, other, "k", lease.LockOptions{TTL: time.Minute})
+					mustBeDuplicate(t, m, "k") // so that it does not begin with a guess
+					clock.Advance(tt.before)
+				}
+				b.plan = []day{func(w write) (uint64, error) {
+					revision, err := tt.first(w)
+					clock.Advance(tt.after)
+					if tt.drops {
+						e, err := store.Get(ctx, "default:lock/k")
+						if err == nil {
+							err = store.CompareAndDelete(ctx, e.Key, e.Revision)
+						}
+						if err != nil {
+							t.Error(err)
+						}
+					}
+					for i := range tt.again {
+						clock.Advance(time.Duration(i) * time.Minute)
+						mustLock(t, other, "k", lease.LockOptions{TTL: time.Minute})
+					}
+					return revision, err
+				}}
+				l, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{TTL: time.Second})
+				if locked != tt.locked || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
+					t.Fatalf("locked is %t, error %v, lock %+v", locked, err, l)
+				}
+				if locked && l.TTL != time.Second {
+					t.Errorf("it is not told of its own lock: %+v", l)
+				}
+				mustBeDuplicate(t, m, "k")
+			})
+		})
+	}
+}
+
+// TestOneOfManyLocksOnABadDay: of the callers who are told, one locked the key, unless somebody was not told.
+func TestOneOfManyLocksOnABadDay(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			faulty := conformance.NewFaulty(memory.New(), conformance.Faults{LostRequest: 0.2, LostAnswer: 0.2, Late: 0.1, Delay: 0.3, MaxDelay: 20 * time.Millisecond}, seed)
+			var locked, unknown atomic.Int64
+			var wg sync.WaitGroup
+			for range 8 {
+				m, _ := newManager(t, faulty)
+				wg.Go(func() {
+					_, ok, err := m.CheckLock(ctx, "k", lease.LockOptions{})
+					switch {
+					case ok:
+						locked.Add(1)
+					case errors.Is(err, lease.ErrUnknownOutcome), errors.Is(err, lease.ErrUnavailable):
+						unknown.Add(1)
+					case err != nil:
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if n, u := locked.Load(), unknown.Load(); n > 1 || n == 0 && u == 0 {
+				t.Errorf("seed %d: %d callers locked the key, %d were not told", seed, n, u)
+			}
+		})
+	}
+}
+
+func TestALockAfterTheEndOfItsContextDoesNothing(t *testing.T) {
+	b := &counting{Backend: memory.New()}
+	m, _ := newManager(t, b)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, locked, err := m.CheckLock(ended, "k", lease.LockOptions{}); locked || !errors.Is(err, context.Canceled) || b.calls.Load() != 0 {
+		t.Errorf("locked is %t, error %v, after %d store calls", locked, err, b.calls.Load())
+	}
+}
+
+// keeping notes for how long the store is asked to keep what is written.
+type keeping struct {
+	backend.Backend
+	keep time.Duration
+}
+
+func (k *keeping) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+	k.keep = keep
+	return k.Backend.CompareAndSet(ctx, key, expected, value, keep)
+}
+
+func TestTheStoreKeepsALockNoLongerThanItLasts(t *testing.T) {
+	b := &keeping{Backend: memory.New()}
+	m, _ := newManager(t, b, lease.WithClockSkew(10*time.Second))
+	mustLock(t, m, "k", lease.LockOptions{TTL: time.Minute})
+	if b.keep != 70*time.Second {
+		t.Errorf("it is asked to keep it for %v", b.keep)
+	}
+}
