@@ -32,11 +32,12 @@
 //
 // # Reading the file
 //
-// View leases shows the records as columns. Anyone may read it at any time, and nobody is kept waiting:
+// View leases shows the leases with their fields as columns, and view locks the one-shot locks. Anyone may read them at any time, and nobody is kept waiting:
 //
 //	$ sqlite3 -readonly leases.db
 //	sqlite> SELECT key, state, attempt, deadline FROM leases WHERE state = 'in_progress' ORDER BY deadline;
 //	sqlite> SELECT key, error_code, done_at FROM leases WHERE state = 'failed' AND done_at > '2026-01-31';
+//	sqlite> SELECT key, first_seen_at, locked_until FROM locks ORDER BY first_seen_at DESC;
 //	sqlite> SELECT hex(key) FROM entries; -- the shell shows a key only up to a NUL byte
 //
 // Times are RFC 3339 in UTC and of one width, so that they compare as text. Change nothing by hand: a revision that was

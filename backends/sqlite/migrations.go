@@ -21,7 +21,7 @@ const (
 
 	// schemaVersion is PRAGMA user_version, the number of the last migration. A file with a
 	// greater one was written by a newer version of this package.
-	schemaVersion = 1
+	schemaVersion = 2
 )
 
 //go:embed migrations/*.sql

@@ -10,8 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	"github.com/uptrace/bun/migrate"
 
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/sqlite"
@@ -98,7 +104,7 @@ func TestOpenSaysWhatIsWrongAndLeavesTheFileAlone(t *testing.T) {
 			db := raw(t, path)
 			execute(t, db, fmt.Sprintf("PRAGMA user_version = %d", sqlite.SchemaVersion+6))
 			db.Close()
-		}, "schema version 7, written by a newer version of this package; this one knows up to version 1: upgrade"},
+		}, "schema version 8, written by a newer version of this package; this one knows up to version 2: upgrade"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := newPath(t)
@@ -216,6 +222,80 @@ func TestTheSchemaVersionIsTheNumberOfTheLastMigration(t *testing.T) {
 	if err := raw(t, path).QueryRow("SELECT count(*) FROM bun_migrations").Scan(&applied); err != nil || applied != sqlite.SchemaVersion {
 		t.Errorf("%d migrations are noted in the file (%v)", applied, err)
 	}
+}
+
+// oldFile makes a file of schema version 1, as the version of this package that knew no other left it, with the entries of keys "a" and "b".
+func oldFile(t *testing.T) (path string) {
+	t.Helper()
+	first, err := fs.ReadFile(sqlite.MigrationFiles, "migrations/0001_entries.up.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = newPath(t)
+	db := raw(t, path)
+	db.SetMaxOpenConns(1)
+	execute(t, db, "PRAGMA journal_mode = WAL")
+	migrations := migrate.NewMigrations()
+	if err := migrations.Discover(fstest.MapFS{"0001_entries.up.sql": {Data: first}}); err != nil {
+		t.Fatal(err)
+	}
+	m := migrate.NewMigrator(bun.NewDB(db, sqlitedialect.New()), migrations, migrate.WithMarkAppliedOnSuccess(true))
+	if err := m.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, db, "PRAGMA application_id = 0x41694c73")
+	execute(t, db, "PRAGMA user_version = 1")
+	execute(t, db, "UPDATE counter SET revision = 41")
+	execute(t, db, "INSERT INTO entries (key, value, revision) VALUES ('a', ?, 40), ('b', ?, 41)", []byte(acquired), []byte(completed))
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAFileOfAnOlderVersionIsMigrated(t *testing.T) {
+	path := oldFile(t)
+	s := open(t, path)
+	wantEntry(t, s, "a", 40, acquired)
+	wantEntry(t, s, "b", 41, completed)
+	if revision := set(t, s, "c", 0, acquired); revision != 42 {
+		t.Errorf("the next revision is %d, want 42", revision)
+	}
+	var version, applied, leases, locks int
+	db := raw(t, path)
+	for query, into := range map[string]*int{
+		"PRAGMA user_version": &version, "SELECT count(*) FROM bun_migrations": &applied, "SELECT count(*) FROM leases": &leases, "SELECT count(*) FROM locks": &locks,
+	} {
+		if err := db.QueryRow(query).Scan(into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if version != sqlite.SchemaVersion || applied != sqlite.SchemaVersion || leases != 3 || locks != 0 {
+		t.Errorf("schema version %d, %d migrations noted, %d leases, %d locks", version, applied, leases, locks)
+	}
+}
+
+// TestManyMigrateAFileAtOnce, as after a deployment to several processes.
+func TestManyMigrateAFileAtOnce(t *testing.T) {
+	path := oldFile(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			s, err := sqlite.Open(context.Background(), path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	wantEntry(t, open(t, path), "a", 40, acquired)
 }
 
 func TestConnectionsAreAsDurableAsAskedFor(t *testing.T) {
