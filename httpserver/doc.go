@@ -15,12 +15,16 @@
 //	POST /v1/ai/cancel     cancel      key, lease_id, reason
 //	GET  /v1/ai/status     state       key; wait
 //	GET  /v1/ai/result     and result  key
+//	POST /v1/check-lock    lock once   key, ttl, metadata
 //
 // With wait, such as 30s and at most 60s, the answer of status is held until the lease has ended or expired; it tells how the lease stands by then. Servers
 // need a write timeout longer than that, and [Handler.EndWaits] at their shutdown.
 //
 // Bodies are JSON objects; fields that are not known are ignored. ttl is in whole seconds; times are RFC 3339 in UTC, to the second;
 // ttl_left and retry_after_sec are whole seconds, rounded up. Every answer is JSON with a top-level "status", an error too, and carries X-Request-Id.
+//
+// A check-lock is answered "locked" to the first who asks, and "duplicate" to all others until the TTL has passed; the header X-OnceOnly-Status says the
+// same. [WithDuplicateConflict] answers duplicates with 409. Locks and leases of the same key have nothing to do with each other.
 //
 // # Who may ask what
 //
@@ -30,8 +34,8 @@
 //
 // # What an error means to a client
 //
-// 409 says that the work must stop: the lease is lost, or has ended otherwise. 503 is worth repeating, with the same
+// 409 says that the work must stop: the lease is lost, or has ended otherwise, or the key is locked. 503 is worth repeating, with the same
 // arguments: "unavailable" says that nothing was written, "unknown_outcome" that it may have been; an Idempotency-Key makes also an
-// acquire safe to repeat. 4xx besides are the client's mistakes. 500 is ours, but for status "unreadable_record": the store
+// acquire safe to repeat. A check-lock that is repeated after an unknown outcome may find its own lock a duplicate. 4xx besides are the client's mistakes. 500 is ours, but for status "unreadable_record": the store
 // holds a record that this version cannot read and will not overwrite.
 package httpserver

@@ -109,6 +109,10 @@ func (h *Handler) diagnose(w http.ResponseWriter, r *http.Request, id, where str
 		a.Status, a.Detail = "invalid_request", badRequest{{Type: "value_error", Loc: loc, Msg: "Value error, " + bad.Field + ": " + bad.Problem}}
 		return http.StatusUnprocessableEntity
 	}
+	if dup, ok := errors.AsType[*duplicate](err); ok {
+		a.Status, a.Detail = "duplicate", dup
+		return http.StatusConflict
+	}
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		a.Status = "too_large"
 		a.Detail = detail{Error: a.Status, Message: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}

@@ -38,6 +38,7 @@ func New(m *lease.Manager, opts ...Option) (*Handler, error) {
 		"/v1/ai/cancel":   {http.MethodPost, cancel},
 		"/v1/ai/status":   {http.MethodGet, status},
 		"/v1/ai/result":   {http.MethodGet, result},
+		"/v1/check-lock":  {http.MethodPost, checkLock},
 	}}, nil
 }
 
@@ -67,7 +68,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &call{settings: &h.settings, manager: m, request: r, waits: h.waits}
+	c := &call{settings: &h.settings, manager: m, request: r, header: w.Header(), waits: h.waits}
 	if rt.method == http.MethodPost {
 		err = c.readBody(w)
 	} else {

@@ -18,10 +18,13 @@ type settings struct {
 	keys         map[string]string
 	maxBodyBytes int64
 	hideLeaseIDs bool
-	perSecond    float64
-	burst        int
-	limits       *limits // nil: no limit
-	logger       *slog.Logger
+
+	duplicateConflict bool
+
+	perSecond float64
+	burst     int
+	limits    *limits // nil: no limit
+	logger    *slog.Logger
 }
 
 // WithAPIKeys admits who sends one of the keys as "Authorization: Bearer <key>", each to the namespace that it maps to. Keys have from 8 to 256
@@ -47,6 +50,10 @@ func WithMaxBodyBytes(n int64) Option { return func(s *settings) { s.maxBodyByte
 // WithHiddenLeaseIDs keeps the holder's lease id from pollers: only the answer to who acquires or extends a lease has it. With the id, whoever
 // may poll could also end the lease.
 func WithHiddenLeaseIDs() Option { return func(s *settings) { s.hideLeaseIDs = true } }
+
+// WithDuplicateConflict answers a check-lock of a locked key with 409, and not with 200 and "success": false: for clients that look at
+// the HTTP status alone.
+func WithDuplicateConflict() Option { return func(s *settings) { s.duplicateConflict = true } }
 
 // WithRateLimit bounds the requests of each namespace to perSecond, and burst at once, both greater than 0; beyond, they are answered with
 // 429 and Retry-After. The limit is this handler's own: several processes each have theirs. There is none unless set.

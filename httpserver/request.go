@@ -23,6 +23,7 @@ type call struct {
 	*settings
 	manager *lease.Manager
 	request *http.Request
+	header  http.Header // of the answer
 	waits   context.Context
 
 	where    string                     // "body" or "query": where the fields are

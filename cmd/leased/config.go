@@ -14,16 +14,17 @@ import (
 
 // config is what the flags and the environment say.
 type config struct {
-	addr         string
-	backend      string
-	keyFile      string
-	noAuth       bool
-	hideLeaseIDs bool
-	defaultTTL   time.Duration
-	maxTTL       time.Duration
-	retention    time.Duration
-	clockSkew    time.Duration
-	rateLimit    float64
+	addr              string
+	backend           string
+	keyFile           string
+	noAuth            bool
+	hideLeaseIDs      bool
+	duplicateConflict bool
+	defaultTTL        time.Duration
+	maxTTL            time.Duration
+	retention         time.Duration
+	clockSkew         time.Duration
+	rateLimit         float64
 
 	apiKey string // from the environment alone: a flag could be read by every user of the machine
 }
@@ -37,7 +38,8 @@ func parse(args []string, usage io.Writer) (config, error) {
 	fs.StringVar(&c.keyFile, "api-keys", "", "`file` with an API key and its namespace on each line (default leased.keys, made with one key if it is absent)")
 	fs.BoolVar(&c.noAuth, "no-auth", false, "admit everybody to the namespace \"default\"; on loopback addresses only")
 	fs.BoolVar(&c.hideLeaseIDs, "hide-lease-ids", false, "show a lease id only to who acquired it, and not to pollers of the same namespace")
-	fs.DurationVar(&c.defaultTTL, "default-ttl", time.Hour, "TTL of a lease that is asked for without one")
+	fs.BoolVar(&c.duplicateConflict, "duplicate-conflict", false, "answer a check-lock of a locked key with 409 instead of 200")
+	fs.DurationVar(&c.defaultTTL, "default-ttl", time.Hour, "TTL of a lease or lock that is asked for without one")
 	fs.DurationVar(&c.maxTTL, "max-ttl", 30*24*time.Hour, "the longest TTL that is granted; a longer one is clamped")
 	fs.DurationVar(&c.retention, "retention", 7*24*time.Hour, "how long an ended lease stays readable")
 	fs.DurationVar(&c.clockSkew, "clock-skew", 0, "by how much the clocks of the servers on one store may differ")

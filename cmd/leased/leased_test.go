@@ -152,6 +152,7 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	t.Setenv("LEASED_API_KEYS", "keys")
 	t.Setenv("LEASED_API_KEY", "key_of_default")
 	t.Setenv("LEASED_DEFAULT_TTL", "90s")
+	t.Setenv("LEASED_DUPLICATE_CONFLICT", "true")
 	d := startDaemon(t, "--hide-lease-ids")
 	for _, key := range []string{"key_of_alice", "key_of_bob", "key_of_default"} {
 		if code, a := d.ask(t, key, "POST", "/v1/ai/lease", `{"key":"k"}`); code != 200 || a["status"] != "acquired" || a["ttl"] != 90.0 {
@@ -160,6 +161,11 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	}
 	if _, a := d.ask(t, "key_of_bob", "GET", "/v1/ai/status?key=k", ""); a["lease_id"] != nil {
 		t.Errorf("the lease id is shown: %v", a)
+	}
+	for _, want := range []int{200, 409} {
+		if code, a := d.ask(t, "key_of_bob", "POST", "/v1/check-lock", `{"key":"k"}`); code != want {
+			t.Errorf("check-lock: %d %v, want %d", code, a, want)
+		}
 	}
 	if !strings.Contains(d.log.String(), "chmod 600") {
 		t.Errorf("no warning of a key file that all may read: %s", d.log)

@@ -97,6 +97,9 @@ func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) 
 	if c.hideLeaseIDs {
 		opts = append(opts, httpserver.WithHiddenLeaseIDs())
 	}
+	if c.duplicateConflict {
+		opts = append(opts, httpserver.WithDuplicateConflict())
+	}
 	if c.rateLimit > 0 {
 		opts = append(opts, httpserver.WithRateLimit(c.rateLimit, int(math.Ceil(min(c.rateLimit, math.MaxInt32)))))
 	}

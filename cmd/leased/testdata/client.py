@@ -14,7 +14,7 @@ BASE, KEY = sys.argv[1:]
 
 def call(method, endpoint, **fields):
     how = {"params": fields} if method == "GET" else {"json": fields}
-    response = requests.request(method, f"{BASE}/v1/ai/{endpoint}", headers={"Authorization": f"Bearer {KEY}"}, timeout=30, **how)
+    response = requests.request(method, f"{BASE}/v1/{endpoint if endpoint == 'check-lock' else 'ai/' + endpoint}", headers={"Authorization": f"Bearer {KEY}"}, timeout=30, **how)
     return response.json()
 
 
@@ -46,6 +46,11 @@ want(call("POST", "fail", key="newsletter_7", lease_id=letter["lease_id"], error
 want(call("GET", "status", key="newsletter_7"), "failed", error_code="processing_error")
 run = want(call("POST", "lease", key="run_1"), "acquired")
 want(call("POST", "cancel", key="run_1", lease_id=run["lease_id"], reason="user left"), "failed", error_code="canceled:user left")
+
+# A charge, of which the webhook comes twice.
+want(call("POST", "check-lock", key="charge_1", ttl=60, metadata={"order": 7}), "locked", success=True, key="charge_1", ttl=60, first_seen_at=None)
+again = want(call("POST", "check-lock", key="charge_1"), "duplicate", success=False, key="charge_1", ttl=60)
+assert again["first_seen_at"].endswith("Z"), again
 
 # Errors have a status as well.
 want(call("POST", "extend", key="nobody's", lease_id="lease_x"), "not_found", ok=False)
