@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"pgregory.net/rapid"
@@ -126,17 +127,26 @@ func watchUnderLoad(s *subject, t *rapid.T) {
 	writes := rapid.IntRange(1, 20).Draw(t, "writes")
 	slow := rapid.Bool().Draw(t, "slow readers") // who take nothing until all is written
 	var revision uint64
+	var begun sync.WaitGroup // the watches
 	written := make(chan struct{})
-	s.together(4, func(i int) {
+	const watches = 3
+	begun.Add(watches)
+	s.together(watches+1, func(i int) {
 		if i == 0 {
 			for n := range writes {
+				if n == writes-1 {
+					begun.Wait() // so that each watch has at least the last state to tell of
+				}
 				revision = s.mustSet(key, revision, fmt.Append(nil, n))
 			}
 			close(written)
 			return
 		}
+		telling := sync.OnceFunc(begun.Done)
+		defer telling() // also if it fails
 		one := s.watch(w, key)
 		defer one.end()
+		telling()
 		if slow {
 			<-written
 		}
