@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync/atomic"
 	"time"
 )
 
-// How long Wait, Watch and Do put up with a store that cannot be reached when it has to be asked.
-const storeAwayFor = 30 * time.Second
+// How long Wait, Watch and Do put up with a store that cannot be reached when it has to be asked, and after how long it is asked again.
+const (
+	storeAwayFor = 30 * time.Second
+	askAgain     = time.Second
+)
 
 // Wait returns as soon as the lease of key has ended or expired, as it then stands, with its result. If it is not in progress in the first place, that is at once:
 // also where there is none, [StateNotFound]. A lease that is extended, or taken over by another, goes on being waited for.
@@ -78,6 +82,7 @@ type waiting struct {
 	listener *listener
 	heard    int // the number of the last news that was dealt with
 	timer    *timer
+	until    atomic.Int64 // in microseconds since 1970: what the timer is set for, so that nothing but a deadline before it is news
 }
 
 // await returns what lies under storeKey as soon as it is not held any more, or each does not want to hear more of it.
@@ -115,9 +120,9 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 	}
 }
 
-// wants is about what ends the wait, unless each wants to know all.
+// wants is about what ends the wait, or will do so sooner than the timer, unless each wants to know all.
 func (w *waiting) wants(n news) bool {
-	return w.each != nil || n.err != nil || n.rec == nil || n.rec.State != StateInProgress
+	return w.each != nil || n.rec == nil || n.rec.State != StateInProgress || n.rec.Deadline.UnixMicro() < w.until.Load()
 }
 
 // see notes a state that is held, and reports whether to go on.
@@ -148,13 +153,22 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 			}
 		}
 		w.heard = n.number
+		w.until.Store(w.cur.rec.Deadline.UnixMicro())
+		if w.listener.last().number != n.number { // wants may have compared it with what stood there before
+			continue
+		}
 		// Not too long at a time: a wall clock that is set, or a machine that was suspended, moves the deadline nearer.
 		left := min(w.cur.rec.Deadline.Add(w.skew).Sub(w.clock.Now()), time.Minute)
+		// The store holds a lease, but the last that the watch saw was none, or one that cannot be read. If that was before, it will yet see the lease; if it was after, it need
+		// not see the same a second time.
+		doubt := n.number > 0 && n.rec == nil
 		switch {
 		case away:
-			left = time.Second
+			left = askAgain
 		case left <= 0:
 			return stored{}, false, nil
+		case doubt:
+			left = min(left, askAgain)
 		}
 		w.timer.set(left)
 		select {
@@ -162,7 +176,7 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 			return stored{}, false, ctx.Err()
 		case <-w.listener.C:
 		case <-w.timer.C:
-			if away {
+			if away || doubt {
 				return stored{}, false, nil
 			}
 		}

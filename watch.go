@@ -96,11 +96,16 @@ func (w *watch) run(ctx context.Context) {
 	changed := w.core.clock.Now()
 	for {
 		if pushing != nil {
+			began := w.core.clock.Now()
 			if states, err := pushing.Watch(ctx, w.storeKey); err == nil {
 				for e := range states {
-					w.take(e)
+					if w.take(e) { // the first of a watch that was resumed may be none
+						changed = w.core.clock.Now()
+					}
 				}
-				changed = w.core.clock.Now() // what has ended may be had again soon
+				if now := w.core.clock.Now(); now.Sub(began) >= w.core.retryAfter {
+					changed = now // what has lasted may be had again soon
+				}
 			}
 		}
 		// There is no push, or not any more.
