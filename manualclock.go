@@ -16,6 +16,7 @@ type ManualClock struct {
 	mu     sync.Mutex
 	now    time.Time
 	passed time.Duration // how far the clock was moved forward in all: what timers go by
+	goal   time.Duration // how far it is to be, once every Advance under way has returned
 	timers []*manualTimer
 }
 
@@ -43,7 +44,8 @@ func (c *ManualClock) Advance(d time.Duration) {
 		c.now = c.now.Add(d)
 		return
 	}
-	for end := c.passed + d; ; {
+	c.goal += d
+	for end := c.goal; ; {
 		t := c.next(end)
 		if t == nil {
 			c.move(end)
