@@ -83,7 +83,7 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 			}
 			return applied{cur.rec, out, now}, err
 		}
-		after, err := c.write(ctx, storeKey, cur, &next, next.KeepUntil.Sub(now)+cmd.skew)
+		after, err := c.write(ctx, storeKey, cur, &next, next.KeepUntil.Sub(now)+cmd.skew, began)
 		switch {
 		case err == nil:
 			c.known.put(storeKey, after)
@@ -135,8 +135,8 @@ func (c *core) get(ctx context.Context, storeKey string) (backend.Entry, error) 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // write replaces cur by next. An error that wraps backend.ErrConflict says that next was not written, and never will be,
-// because the record is not cur any more.
-func (c *core) write(ctx context.Context, storeKey string, cur stored, next *record, keep time.Duration) (stored, error) {
+// because the record is not cur any more. began is when the operation did, for events.
+func (c *core) write(ctx context.Context, storeKey string, cur stored, next *record, keep time.Duration, began time.Time) (stored, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	*buf = next.appendJSON((*buf)[:0])
@@ -149,7 +149,7 @@ func (c *core) write(ctx context.Context, storeKey string, cur stored, next *rec
 	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, backend.ErrInvalid):
 		return stored{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return c.settle(ctx, err, &pendingWrite{storeKey, cur, next, *buf, keep})
+	return c.settle(ctx, err, &pendingWrite{storeKey, cur, next, *buf, keep, began})
 }
 
 // storedAt is r as read back from the given revision.

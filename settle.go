@@ -25,6 +25,7 @@ type pendingWrite struct {
 	next     *record
 	value    []byte
 	keep     time.Duration
+	began    time.Time // when the operation that it belongs to did
 }
 
 // settle finds out whether w, which failed with cause, was applied, and makes sure that it is if it still can be.
@@ -38,24 +39,23 @@ type pendingWrite struct {
 func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored, error) {
 	ctx, end := patience(ctx)
 	defer end()
-	began := c.began(ctx)
 	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
 		revision, err := c.backend.CompareAndSet(ctx, w.storeKey, w.cur.revision, w.value, w.keep)
 		if err == nil {
-			c.settled(ctx, w, began, "applied", cause)
+			c.settled(ctx, w, "applied", cause)
 			return w.next.storedAt(revision), nil
 		}
 		if errors.Is(err, backend.ErrConflict) {
 			// A replicated store may also refuse because a write is still under way, perhaps our first. Then nothing has changed yet.
 			if e, err := c.get(ctx, w.storeKey); err == nil && e.Revision != w.cur.revision {
 				s, err := w.judge(e)
-				c.settled(ctx, w, began, verdict(err), cause)
+				c.settled(ctx, w, verdict(err), cause)
 				return s, err
 			}
 		}
 		select {
 		case <-ctx.Done():
-			c.settled(ctx, w, began, "unknown", cause)
+			c.settled(ctx, w, "unknown", cause)
 			return stored{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
 		case <-time.After(pause):
 		}
@@ -105,8 +105,8 @@ func verdict(err error) string {
 	}
 }
 
-func (c *core) settled(ctx context.Context, w *pendingWrite, began time.Time, outcome string, cause error) {
-	c.tell(ctx, Event{Kind: EventOutcomeSettled, Outcome: outcome, Err: cause}, w.storeKey, w.next, began)
+func (c *core) settled(ctx context.Context, w *pendingWrite, outcome string, cause error) {
+	c.tell(ctx, Event{Kind: EventOutcomeSettled, Outcome: outcome, Err: cause}, w.storeKey, w.next, w.began)
 }
 
 // patience returns a context that outlives ctx by as much as it takes to settle a write, and no more.
