@@ -1,0 +1,305 @@
+package proof
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ailease/lease"
+	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/backends/natskv"
+	"github.com/ailease/lease/backends/sqlite"
+	"github.com/ailease/lease/internal/natstest"
+)
+
+// whole is a store that can do all that a store may.
+type whole interface {
+	backend.Backend
+	backend.Lister
+	backend.Watcher
+}
+
+// way is how news comes from who ends a lease, here, to who waits for it, there.
+type way struct {
+	name string
+	open func(t testing.TB) (here, there whole)
+}
+
+var ways = []way{
+	{"memory", func(testing.TB) (here, there whole) {
+		s := memory.New()
+		return s, s
+	}},
+	{"sqlite", func(t testing.TB) (here, there whole) {
+		s := openSQLiteAt(t, filepath.Join(t.TempDir(), "leases.db"))
+		return s, s
+	}},
+	{"sqlite, two stores on one file", func(t testing.TB) (here, there whole) {
+		path := filepath.Join(t.TempDir(), "leases.db")
+		return openSQLiteAt(t, path), openSQLiteAt(t, path)
+	}},
+	{"nats", func(t testing.TB) (here, there whole) {
+		s := openNATSAt(t, natstest.Alone(t).ClientURL())
+		return s, s
+	}},
+	{"nats, two connections", func(t testing.TB) (here, there whole) {
+		url := natstest.Alone(t).ClientURL()
+		return openNATSAt(t, url), openNATSAt(t, url)
+	}},
+}
+
+func openSQLiteAt(t testing.TB, path string) whole {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func openNATSAt(t testing.TB, url string) whole {
+	t.Helper()
+	s, err := natskv.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// announced says when a watch has begun: what changes from then on is pushed.
+type announced struct {
+	whole
+	reads atomic.Int64
+	began chan struct{}
+}
+
+func announce(s whole) *announced { return &announced{whole: s, began: make(chan struct{}, 1)} }
+
+func (a *announced) Get(ctx context.Context, key string) (backend.Entry, error) {
+	defer a.reads.Add(1)
+	return a.whole.Get(ctx, key)
+}
+
+func (a *announced) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
+	states, err := a.whole.Watch(ctx, key)
+	if err == nil {
+		select {
+		case a.began <- struct{}{}:
+		default:
+		}
+	}
+	return states, err
+}
+
+func managerOn(t testing.TB, b backend.Backend, opts ...lease.Option) *lease.Manager {
+	t.Helper()
+	m, err := lease.NewManager(b, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func mustAcquire(t testing.TB, m *lease.Manager, key string, ttl time.Duration) lease.Lease {
+	t.Helper()
+	l, acquired, err := m.Acquire(t.Context(), key, lease.AcquireOptions{TTL: ttl})
+	if err != nil || !acquired {
+		t.Fatalf("acquire %q: acquired is %t, error %v", key, acquired, err)
+	}
+	return l
+}
+
+// TestAllWhoWaitGetTheResult has 64 wait while a lease is extended and completed, and while another expires.
+func TestAllWhoWaitGetTheResult(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			here, there := w.open(t)
+			at := announce(there)
+			holder, m := managerOn(t, here), managerOn(t, at)
+			together := func(key string, want lease.Lease, meanwhile func()) {
+				t.Helper()
+				const waiters = 64
+				var all sync.WaitGroup
+				at.reads.Store(0)
+				for range waiters {
+					all.Go(func() {
+						l, err := m.Wait(t.Context(), key)
+						if err != nil || l.State != want.State || l.Version != want.Version || string(l.Result) != string(want.Result) {
+							t.Errorf("Wait returned %+v, %v, want %+v", l, err, want)
+						}
+						clear(l.Result) // nobody else's
+					})
+				}
+				<-at.began
+				natstest.Eventually(t, "all wait", func() bool { return at.reads.Load() >= waiters })
+				meanwhile()
+				all.Wait()
+			}
+			held := mustAcquire(t, holder, "k", time.Hour)
+			together("k", lease.Lease{State: lease.StateCompleted, Version: 3, Result: json.RawMessage(`{"messages":15}`)}, func() {
+				if _, err := holder.Extend(t.Context(), "k", held.LeaseID, time.Minute); err != nil {
+					t.Error(err)
+				}
+				if _, err := holder.Complete(t.Context(), "k", held.LeaseID, lease.Completion{Result: json.RawMessage(`{"messages": 15}`)}); err != nil {
+					t.Error(err)
+				}
+			})
+			begun := time.Now()
+			mustAcquire(t, holder, "l", time.Second)
+			together("l", lease.Lease{State: lease.StateExpired, Version: 1}, func() {})
+			if took := time.Since(begun); took < time.Second {
+				t.Errorf("a lease of a second was told as expired after %v", took)
+			}
+			held = mustAcquire(t, holder, "m", time.Hour)
+			together("m", lease.Lease{State: lease.StateNotFound}, func() {
+				if err := holder.Forget(t.Context(), "m"); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// stopwatch measures, round by round, how long after the return of a write its news arrives.
+type stopwatch struct {
+	here   whole
+	there  *announced
+	holder *lease.Manager
+	m      *lease.Manager
+	round  int
+}
+
+func newStopwatch(t testing.TB, w way) *stopwatch {
+	t.Helper()
+	here, there := w.open(t)
+	s := &stopwatch{here: here, there: announce(there)}
+	s.holder, s.m = managerOn(t, s.here), managerOn(t, s.there)
+	return s
+}
+
+var roundResult = lease.Completion{Result: json.RawMessage(`{"messages":15,"resolution":"password reset"}`)}
+
+// wait is from Complete's return to Wait's return; 0 if that came first. The completion comes just after the watch has begun, and so, where the store looks for
+// others' writes from then on at intervals, a whole interval before it looks.
+func (s *stopwatch) wait(t testing.TB) time.Duration {
+	t.Helper()
+	s.round++
+	key := fmt.Sprint("wait", s.round)
+	held := mustAcquire(t, s.holder, key, time.Hour)
+	arrived := make(chan time.Time, 1)
+	go func() {
+		l, err := s.m.Wait(t.Context(), key)
+		at := time.Now()
+		if err != nil || l.State != lease.StateCompleted {
+			t.Errorf("Wait returned %+v, %v", l, err)
+		}
+		arrived <- at
+	}()
+	select {
+	case <-s.there.began:
+	case <-arrived:
+		t.Fatal("Wait returned while the lease was held")
+	}
+	_, err := s.holder.Complete(t.Context(), key, held.LeaseID, roundResult)
+	written := time.Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return max(0, (<-arrived).Sub(written))
+}
+
+// bare is from CompareAndSet's return to the arrival of what it wrote, as long as a lease's record, on the channel of the store's own watch.
+func (s *stopwatch) bare(t testing.TB) time.Duration {
+	t.Helper()
+	s.round++
+	key := fmt.Sprint("default/bare", s.round)
+	value := make([]byte, 600)
+	first, err := s.here.CompareAndSet(t.Context(), key, 0, value, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	states, err := s.there.whole.Watch(ctx, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var second atomic.Uint64
+	arrived := make(chan time.Time)
+	go func() {
+		defer close(arrived)
+		for e := range states {
+			if e.Revision > first {
+				at := time.Now()
+				second.Store(e.Revision)
+				arrived <- at
+				return
+			}
+		}
+	}()
+	revision, err := s.here.CompareAndSet(t.Context(), key, first, value, time.Hour)
+	written := time.Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := max(0, (<-arrived).Sub(written))
+	if second.Load() != revision {
+		t.Fatalf("revision %d came, not %d", second.Load(), revision)
+	}
+	return d
+}
+
+// percentile is the least of all that p of them, from 0 to 1, do not exceed.
+func percentile(all []time.Duration, p float64) time.Duration {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
+}
+
+// TestWaitReturnsSoon: within 5 ms of the completion, where the store pushes it at once. The best of three counts, since the machine may have other things to do.
+func TestWaitReturnsSoon(t *testing.T) {
+	for _, w := range ways {
+		if w.name != "memory" && w.name != "nats" && w.name != "nats, two connections" {
+			continue
+		}
+		t.Run(w.name, func(t *testing.T) {
+			s := newStopwatch(t, w)
+			var p99 time.Duration
+			for range 3 {
+				var took []time.Duration
+				for range 300 {
+					took = append(took, s.wait(t))
+				}
+				p99 = percentile(took, 0.99)
+				t.Logf("p50 %v, p99 %v", percentile(took, 0.5), p99)
+				if p99 < 5*time.Millisecond {
+					return
+				}
+			}
+			t.Errorf("99 of 100 waits took up to %v, want 5 ms", p99)
+		})
+	}
+}
+
+// TestWaitForWhatAnotherProcessEnds: SQLite tells a process nothing of another's writes, the store looks for them.
+func TestWaitForWhatAnotherProcessEnds(t *testing.T) {
+	s := newStopwatch(t, ways[2])
+	var took []time.Duration
+	for range 20 {
+		took = append(took, s.wait(t))
+	}
+	worst := slices.Max(took)
+	t.Logf("median %v, worst %v", percentile(took, 0.5), worst)
+	if worst > time.Second { // 100 ms is promised; the machine may be busy
+		t.Errorf("the end was told after %v", worst)
+	}
+}
