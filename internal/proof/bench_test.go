@@ -10,9 +10,9 @@ import (
 // channel holds the state before the write returns, and a microsecond counts. The time of a round is that of ours, with an acquire,
 // a watch that is begun and a completion.
 func BenchmarkWait(b *testing.B) {
-	for _, w := range ways {
-		b.Run(w.name, func(b *testing.B) {
-			s := newStopwatch(b, w)
+	for _, d := range deployments {
+		b.Run(d.name, func(b *testing.B) {
+			s := newStopwatch(b, d)
 			var ours, bare []time.Duration
 			b.ResetTimer()
 			for range b.N {

@@ -11,9 +11,9 @@ import (
 
 // TestListOnEveryStore has each state listed, from where it was not written.
 func TestListOnEveryStore(t *testing.T) {
-	for _, w := range ways {
-		t.Run(w.name, func(t *testing.T) {
-			here, there := w.open(t)
+	for _, d := range deployments {
+		t.Run(d.name, func(t *testing.T) {
+			here, there := d.ends(t)
 			clock := lease.NewManualClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 			m := managerOn(t, here, lease.WithClock(clock), lease.WithNamespace("a"))
 			must := func(_ lease.Lease, err error) {

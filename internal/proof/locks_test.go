@@ -8,36 +8,18 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
-	"github.com/ailease/lease/backend"
-	"github.com/ailease/lease/backends/memory"
-	"github.com/ailease/lease/backends/natskv"
-	"github.com/ailease/lease/internal/natstest"
 )
 
 // TestOneOfManyLocks has 64 callers ask for the same lock at once, each through a Manager of its own or one that it
 // shares: one of them gets it, and the others are told of its lock.
 func TestOneOfManyLocks(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) backend.Backend{
-		"memory": func(*testing.T) backend.Backend { return memory.New() },
-		"sqlite": func(t *testing.T) backend.Backend { s, _ := openSQLite(t, ""); return s },
-		"nats": func(t *testing.T) backend.Backend {
-			s, err := natskv.Open(t.Context(), natstest.Alone(t).ClientURL())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { s.Close() })
-			return s
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			store := open(t)
+	for _, d := range deployments {
+		t.Run(d.name, func(t *testing.T) {
+			stores := d.open(t)
 			clock := lease.NewManualClock(epoch)
 			managers := make([]*lease.Manager, 32)
 			for i := range managers {
-				var err error
-				if managers[i], err = lease.NewManager(store, lease.WithClock(clock)); err != nil {
-					t.Fatal(err)
-				}
+				managers[i] = managerOn(t, stores[i%len(stores)], lease.WithClock(clock))
 			}
 			for round := range 10 { // each after the lock of the one before is over
 				var first atomic.Int64

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,67 +13,8 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
-	"github.com/ailease/lease/backends/memory"
-	"github.com/ailease/lease/backends/natskv"
-	"github.com/ailease/lease/backends/sqlite"
 	"github.com/ailease/lease/internal/natstest"
 )
-
-// whole is a store that can do all that a store may.
-type whole interface {
-	backend.Backend
-	backend.Lister
-	backend.Watcher
-}
-
-// way is how news comes from who ends a lease, here, to who waits for it, there.
-type way struct {
-	name string
-	open func(t testing.TB) (here, there whole)
-}
-
-var ways = []way{
-	{"memory", func(testing.TB) (here, there whole) {
-		s := memory.New()
-		return s, s
-	}},
-	{"sqlite", func(t testing.TB) (here, there whole) {
-		s := openSQLiteAt(t, filepath.Join(t.TempDir(), "leases.db"))
-		return s, s
-	}},
-	{"sqlite, two stores on one file", func(t testing.TB) (here, there whole) {
-		path := filepath.Join(t.TempDir(), "leases.db")
-		return openSQLiteAt(t, path), openSQLiteAt(t, path)
-	}},
-	{"nats", func(t testing.TB) (here, there whole) {
-		s := openNATSAt(t, natstest.Alone(t).ClientURL())
-		return s, s
-	}},
-	{"nats, two connections", func(t testing.TB) (here, there whole) {
-		url := natstest.Alone(t).ClientURL()
-		return openNATSAt(t, url), openNATSAt(t, url)
-	}},
-}
-
-func openSQLiteAt(t testing.TB, path string) whole {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
-func openNATSAt(t testing.TB, url string) whole {
-	t.Helper()
-	s, err := natskv.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
 
 // announced says when a watch has begun: what changes from then on is pushed.
 type announced struct {
@@ -101,29 +41,11 @@ func (a *announced) Watch(ctx context.Context, key string) (<-chan backend.Entry
 	return states, err
 }
 
-func managerOn(t testing.TB, b backend.Backend, opts ...lease.Option) *lease.Manager {
-	t.Helper()
-	m, err := lease.NewManager(b, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-func mustAcquire(t testing.TB, m *lease.Manager, key string, ttl time.Duration) lease.Lease {
-	t.Helper()
-	l, acquired, err := m.Acquire(t.Context(), key, lease.AcquireOptions{TTL: ttl})
-	if err != nil || !acquired {
-		t.Fatalf("acquire %q: acquired is %t, error %v", key, acquired, err)
-	}
-	return l
-}
-
 // TestAllWhoWaitGetTheResult has 64 wait while a lease is extended and completed, and while another expires.
 func TestAllWhoWaitGetTheResult(t *testing.T) {
-	for _, w := range ways {
-		t.Run(w.name, func(t *testing.T) {
-			here, there := w.open(t)
+	for _, d := range deployments {
+		t.Run(d.name, func(t *testing.T) {
+			here, there := d.ends(t)
 			at := announce(there)
 			holder, m := managerOn(t, here), managerOn(t, at)
 			together := func(key string, want lease.Lease, meanwhile func()) {
@@ -179,9 +101,9 @@ type stopwatch struct {
 	round  int
 }
 
-func newStopwatch(t testing.TB, w way) *stopwatch {
+func newStopwatch(t testing.TB, d deployment) *stopwatch {
 	t.Helper()
-	here, there := w.open(t)
+	here, there := d.ends(t)
 	s := &stopwatch{here: here, there: announce(there)}
 	s.holder, s.m = managerOn(t, s.here), managerOn(t, s.there)
 	return s
@@ -267,12 +189,12 @@ func percentile(all []time.Duration, p float64) time.Duration {
 
 // TestWaitReturnsSoon: within 5 ms of the completion, where the store pushes it at once. The best of three counts, since the machine may have other things to do.
 func TestWaitReturnsSoon(t *testing.T) {
-	for _, w := range ways {
-		if w.name != "memory" && w.name != "nats" && w.name != "nats, two connections" {
+	for _, d := range deployments {
+		if !d.pushes {
 			continue
 		}
-		t.Run(w.name, func(t *testing.T) {
-			s := newStopwatch(t, w)
+		t.Run(d.name, func(t *testing.T) {
+			s := newStopwatch(t, d)
 			var p99 time.Duration
 			for range 3 {
 				var took []time.Duration
@@ -292,7 +214,7 @@ func TestWaitReturnsSoon(t *testing.T) {
 
 // TestWaitForWhatAnotherProcessEnds: SQLite tells a process nothing of another's writes, the store looks for them.
 func TestWaitForWhatAnotherProcessEnds(t *testing.T) {
-	s := newStopwatch(t, ways[2])
+	s := newStopwatch(t, twoOnOneFile)
 	var took []time.Duration
 	for range 20 {
 		took = append(took, s.wait(t))
