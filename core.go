@@ -89,8 +89,10 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 			c.known.put(storeKey, after)
 			return applied{after.rec, out, now}, nil
 		case errors.Is(err, backend.ErrConflict):
+			if !guess || cur.rec != nil { // that there is no record was a guess out of nothing
+				c.tell(ctx, Event{Kind: EventConflictRetried, Err: err}, storeKey, cur.rec, began)
+			}
 			guess = false
-			c.tell(ctx, Event{Kind: EventConflictRetried, Err: err}, storeKey, cur.rec, began)
 		default:
 			c.known.drop(storeKey)
 			return applied{}, err

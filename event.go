@@ -19,7 +19,7 @@ const (
 	EventCompleted       EventKind = "completed"        // debug
 	EventFailed          EventKind = "failed"           // info: failed or cancelled
 	EventLost            EventKind = "lost"             // warn: a holder was told that it holds the lease no more, or Do cannot be sure that it does
-	EventExpiredSeen     EventKind = "expired seen"     // info: somebody who asked was told that the lease has expired
+	EventExpiredSeen     EventKind = "expired seen"     // info: somebody who asked for a lease, or for how it stands, was told that it has expired
 	EventConflictRetried EventKind = "conflict retried" // debug: another's write came first; the call goes on with what it finds
 	EventOutcomeSettled  EventKind = "outcome settled"  // warn: a write's answer was lost; what became of it was looked into
 )

@@ -184,17 +184,17 @@ level=DEBUG msg="lease: completed" namespace=default key=k state=completed versi
 			p.bad.plan = []day{meanwhile(p)}
 			return change(p.m.Complete(ctx, "k", p.id, lease.Completion{}))
 		}, nil, []lease.Event{
-			{Kind: lease.EventOutcomeSettled, State: lease.StateCompleted, Version: 2, Token: 1, Attempt: 1, Took: 3 * s, Held: 13 * s, Outcome: "not applied", Err: errLostAnswer},
+			{Kind: lease.EventOutcomeSettled, State: lease.StateInProgress, Version: 1, Token: 1, Attempt: 1, Took: 3 * s, Held: 13 * s, Outcome: "not applied", Err: errLostAnswer},
 			{Kind: lease.EventConflictRetried, State: lease.StateInProgress, Version: 1, Token: 1, Attempt: 1, Took: 3 * s, Held: 13 * s, Err: backend.ErrConflict},
 			{Kind: lease.EventCompleted, State: lease.StateCompleted, Version: 3, Token: 1, Attempt: 1, Took: 5 * s, Held: 15 * s},
-		}, `level=WARN msg="lease: outcome settled" namespace=default key=k state=completed version=2 token=1 attempt=1 outcome="not applied" took=3s held=13s err="connection reset"
+		}, `level=WARN msg="lease: outcome settled" namespace=default key=k state=in_progress version=1 token=1 attempt=1 outcome="not applied" took=3s held=13s err="connection reset"
 level=DEBUG msg="lease: conflict retried" namespace=default key=k state=in_progress version=1 token=1 attempt=1 took=3s held=13s err="revision conflict"
 level=DEBUG msg="lease: completed" namespace=default key=k state=completed version=3 token=1 attempt=1 took=5s held=15s`},
 		{"complete, of which it is never known whether it was applied", func(t *testing.T, p *party) error {
 			p.bad.always = requestLost
 			return change(p.m.Complete(ctx, "k", p.id, lease.Completion{}))
 		}, lease.ErrUnknownOutcome, []lease.Event{
-			{Kind: lease.EventOutcomeSettled, State: lease.StateCompleted, Version: 2, Token: 1, Attempt: 1, Took: -1, Held: -1, Outcome: "unknown", Err: errLostAnswer},
+			{Kind: lease.EventOutcomeSettled, State: lease.StateInProgress, Version: 1, Token: 1, Attempt: 1, Took: -1, Held: -1, Outcome: "unknown", Err: errLostAnswer},
 		}, ""},
 		{"acquire, of which the answer is lost and the lease taken over", func(t *testing.T, p *party) error {
 			p.clock.Advance(time.Hour)

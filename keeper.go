@@ -192,20 +192,21 @@ func (h *Held) run() {
 	defer l.leave()
 	due := newTimer(h.m.clock)
 	defer func() { due.stop() }()
-	due.set(h.untilNext())
 	for {
+		next := h.untilNext()
+		if n := l.last(); n.number > 0 && n.revision == 0 {
+			next = min(next, askAgain) // it need not be told of a second absence
+		}
+		due.set(next)
 		select {
 		case <-h.life.Done():
 			return
 		case <-h.armedNew:
-			due.set(h.untilNext())
 		case <-due.C:
 			h.change(h.life, "extend", 0, nil)
-			due.set(h.untilNext())
 		case <-l.C:
 			if h.hear(l.last()) {
 				h.change(h.life, "extend", 0, nil)
-				due.set(h.untilNext())
 			}
 		}
 	}

@@ -106,7 +106,11 @@ func verdict(err error) string {
 }
 
 func (c *core) settled(ctx context.Context, w *pendingWrite, outcome string, cause error) {
-	c.tell(ctx, Event{Kind: EventOutcomeSettled, Outcome: outcome, Err: cause}, w.storeKey, w.next, w.began)
+	r := w.cur.rec
+	if outcome == "applied" {
+		r = w.next
+	}
+	c.tell(ctx, Event{Kind: EventOutcomeSettled, Outcome: outcome, Err: cause}, w.storeKey, r, w.began)
 }
 
 // patience returns a context that outlives ctx by as much as it takes to settle a write, and no more.

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var days = flag.Int("proof.days", 10_000, "how many days TestDo simulates")
+var days = flag.Int("proof.days", simulatedDays, "how many days TestDo simulates")
 
 // TestDo simulates bad days, and checks that no two functions ever had a live context for the same key, and that all were told the same.
 func TestDo(t *testing.T) {

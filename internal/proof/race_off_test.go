@@ -1,0 +1,5 @@
+//go:build !race
+
+package proof
+
+const simulatedDays = 10_000
