@@ -18,7 +18,8 @@ var (
 	// when the store could be asked again another had already taken the lease over.
 	ErrLost = errors.New("lease lost")
 
-	// ErrFinished says that the lease has ended already, otherwise than asked. The [Error] carries how.
+	// ErrFinished says that the lease has ended already, otherwise than asked, or under another lease id than the caller's: whoever had lost it need not be told. The work
+	// must stop too. The [Error] carries how it ended.
 	ErrFinished = errors.New("already finished")
 
 	// ErrInProgress says that another holds the lease. Only [Do] returns it, if it is told not to wait; the [Error] carries how the lease stands.

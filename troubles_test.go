@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,54 @@ func stay(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	case <-time.After(d):
 		return nil
+	}
+}
+
+// TestNoTimerIsLeft: whatever waited for the clock does so no more.
+func TestNoTimerIsLeft(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(ctx context.Context, m *lease.Manager)
+	}{
+		{"Do", func(ctx context.Context, m *lease.Manager) {
+			lease.Do(ctx, m, "k", func(context.Context, *lease.Held) (int, error) { return 1, nil })
+		}},
+		{"Do that fails", func(ctx context.Context, m *lease.Manager) {
+			lease.Do(ctx, m, "k", func(context.Context, *lease.Held) (int, error) { return 0, errLostAnswer })
+		}},
+		{"Do whose caller gives up", func(ctx context.Context, m *lease.Manager) {
+			ctx, cancel := context.WithCancel(ctx)
+			lease.Do(ctx, m, "k", func(context.Context, *lease.Held) (int, error) { cancel(); return 0, ctx.Err() })
+		}},
+		{"Do that waits for another, in vain", func(ctx context.Context, m *lease.Manager) {
+			lease.Do(ctx, m, "held", func(context.Context, *lease.Held) (int, error) { return 1, nil })
+		}},
+		{"Wait", func(ctx context.Context, m *lease.Manager) { m.Wait(ctx, "held") }},
+		{"Watch", func(ctx context.Context, m *lease.Manager) {
+			for range m.Watch(ctx, "held") {
+				break
+			}
+		}},
+	} {
+		for _, watches := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, the store watches: %t", c.name, watches), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var b backend.Backend = memory.New()
+					if !watches {
+						b = hidden{b}
+					}
+					m, clock := newManager(t, b)
+					mustAcquire(t, m, "held", lease.AcquireOptions{})
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					c.do(ctx, m)
+					synctest.Wait()
+					if n := clock.Timers(); n != 0 {
+						t.Errorf("%d timers are left", n)
+					}
+				})
+			})
+		}
 	}
 }
 

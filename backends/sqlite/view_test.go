@@ -40,13 +40,13 @@ func TestTheViewsShowTheRecordsFieldsAsColumns(t *testing.T) {
 			"key": "a", "revision": "2", "state": "in_progress", "lease_id": "ls_1", "version": "1", "token": "2", "attempt": "1", "ttl_ns": "60000000000",
 			"deadline": "2026-01-02T03:05:05.000000000Z", "first_seen_at": "2026-01-02T03:04:05.000000000Z", "acquired_at": "2026-01-02T03:04:05.000000000Z",
 			"done_at": "-", "keep_until": "2026-01-09T03:05:05.000000000Z", "metadata": `{"who":"worker é"}`, "result": "-", "result_hash": "-",
-			"error_code": "-", "error_hash": "-", "request_id": "rq", "input_hash": "ih", "at_most_once": "1", "op": "op_1", "prev_op": "-", "format": "1",
+			"error_code": "-", "error_hash": "-", "error_text": "-", "request_id": "rq", "input_hash": "ih", "at_most_once": "1", "op": "op_1", "prev_op": "-", "format": "1",
 		}},
 		{"leases", "b", map[string]string{
 			"key": "b", "revision": "3", "state": "completed", "lease_id": "ls_2", "version": "2", "token": "41", "attempt": "3", "ttl_ns": "1",
 			"deadline": "2026-01-02T03:05:05.000000000Z", "first_seen_at": "2026-01-02T03:04:05.000000000Z", "acquired_at": "2026-01-02T03:04:05.000000000Z",
 			"done_at": "2026-01-02T03:04:06.500000000Z", "keep_until": "2026-01-09T03:05:05.000000000Z", "metadata": "-", "result": `"a string"`, "result_hash": "rh",
-			"error_code": "-", "error_hash": "-", "request_id": "-", "input_hash": "-", "at_most_once": "0", "op": "op_3", "prev_op": "op_2", "format": "1",
+			"error_code": "-", "error_hash": "-", "error_text": "-", "request_id": "-", "input_hash": "-", "at_most_once": "0", "op": "op_3", "prev_op": "op_2", "format": "1",
 		}},
 		{"locks", "ns:lock/c", map[string]string{
 			"key": "ns:lock/c", "revision": "4", "first_seen_at": "2026-01-02T03:04:05.000000000Z", "ttl_ns": "60000000000",

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,47 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/internal/natstest"
 )
+
+// TestDoIsToldOfItsLoss has another host forget or cancel the lease of a function that need not extend it for hours.
+func TestDoIsToldOfItsLoss(t *testing.T) {
+	for _, d := range deployments {
+		t.Run(d.name, func(t *testing.T) {
+			here, there := d.ends(t)
+			m, elsewhere := managerOn(t, here), managerOn(t, there)
+			for name, loss := range map[string]func(l lease.Lease) error{
+				"forgotten": func(l lease.Lease) error { return elsewhere.Forget(t.Context(), l.Key) },
+				"cancelled": func(l lease.Lease) error {
+					_, err := elsewhere.Cancel(t.Context(), l.Key, l.LeaseID, "")
+					return err
+				},
+				"forgotten and acquired": func(l lease.Lease) error {
+					err := elsewhere.Forget(t.Context(), l.Key)
+					mustAcquire(t, elsewhere, l.Key, time.Hour)
+					return err
+				},
+			} {
+				var told time.Duration
+				_, err := lease.Do(t.Context(), m, name, func(ctx context.Context, held *lease.Held) (string, error) {
+					if err := loss(held.Lease()); err != nil {
+						t.Error(err)
+					}
+					begun := time.Now()
+					select {
+					case <-ctx.Done():
+						told = time.Since(begun)
+						return "", context.Cause(ctx)
+					case <-time.After(10 * time.Second):
+						return "not told", nil
+					}
+				}, lease.WithAcquireOptions(lease.AcquireOptions{TTL: 24 * time.Hour}))
+				if !errors.Is(err, lease.ErrLost) || told > 2*time.Second { // the watch begins after 50 ms
+					t.Errorf("%s: told %v, after %v", name, err, told)
+				}
+				t.Logf("%s: told after %v", name, told.Round(time.Millisecond))
+			}
+		})
+	}
+}
 
 // TestDoRunsOnce has 64 goroutines on all hosts ask for the same work at once, on every store.
 func TestDoRunsOnce(t *testing.T) {

@@ -5,7 +5,7 @@
 -- lock; no namespace has a colon.
 DROP VIEW leases;
 
--- As in version 1, but of leases alone.
+-- As in version 1, but of leases alone, and with the text of the error.
 CREATE VIEW leases AS
 SELECT
     key,
@@ -26,6 +26,7 @@ SELECT
     json ->> '$.result_hash'                 AS result_hash,
     json ->> '$.error_code'                  AS error_code,
     json ->> '$.error_hash'                  AS error_hash,
+    json ->> '$.error_text'                  AS error_text,
     json ->> '$.request_id'                  AS request_id,
     json ->> '$.input_hash'                  AS input_hash,
     iif(json IS NULL, NULL, coalesce(json ->> '$.at_most_once', 0)) AS at_most_once,
