@@ -13,6 +13,10 @@ type LockOptions struct {
 	// TTL is how long the key stays locked. Its default and limits are those of [AcquireOptions].TTL.
 	TTL time.Duration
 
+	// RequestID makes the call safe to repeat: as long as the key stays locked by it, the same request id is told again that it locked the key. Up to
+	// 256 bytes, unique to what the caller regards as one request.
+	RequestID string
+
 	// Metadata is a JSON object for others to read, up to 2048 bytes unless set otherwise.
 	Metadata json.RawMessage
 }
@@ -32,16 +36,16 @@ type Lock struct {
 // complete or to release; after the TTL, and the clock skew, the next caller locks the key anew. Locks have nothing to do with the leases
 // of the same keys: neither sees the other, and [Manager.Forget] leaves locks alone.
 //
-// A lock is at most once: if the caller dies, or does not hear the answer, nobody does the work until the TTL has passed. Asking
-// again does not help: it would take its own lock for another's. For work that must get done there is Acquire.
+// A lock is at most once: if the caller dies, nobody does the work until the TTL has passed. Who does not hear the answer may ask again with the same
+// RequestID; without one, it would take its own lock for another's. For work that must get done there is Acquire.
 //
 // Errors: [ErrInvalid], [ErrUnavailable], [ErrUnreadable], [ErrUnknownOutcome]. With the last the key may be locked, and by this call.
 func (m *Manager) CheckLock(ctx context.Context, key string, opt LockOptions) (l Lock, locked bool, err error) {
 	ttl, ttlErr := m.grant(opt.TTL)
 	metadata, metadataErr := compactObject("metadata", opt.Metadata, m.maxMetadataBytes)
 	var a applied
-	if err = cmp.Or(m.checkKey(key), ttlErr, metadataErr); err == nil {
-		a, err = m.apply(ctx, m.lockKey(key), &command{verb: verbLock, op: m.newOp(), ttl: ttl, skew: m.skew, metadata: metadata}, m.began(ctx))
+	if err = cmp.Or(m.checkKey(key), ttlErr, metadataErr, checkString("request_id", opt.RequestID, maxIDBytes)); err == nil {
+		a, err = m.apply(ctx, m.lockKey(key), &command{verb: verbLock, op: m.newOp(), ttl: ttl, skew: m.skew, metadata: metadata, requestID: opt.RequestID}, m.began(ctx))
 	}
 	if err != nil {
 		return Lock{}, false, &Error{Op: "check lock", Key: key, Err: err}
@@ -53,7 +57,7 @@ func (m *Manager) CheckLock(ctx context.Context, key string, opt LockOptions) (l
 		ExpiresAt:   a.rec.Deadline,
 		FirstSeenAt: a.rec.FirstSeenAt,
 		Metadata:    a.rec.Metadata, // not shared: locks are remembered without it
-	}, a.outcome == outAcquired, nil
+	}, a.outcome != outDuplicate, nil
 }
 
 // lockMark is between a namespace, which has no colon, and the slash: so no lock shares a store key with a lease, of whatever namespace.

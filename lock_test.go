@@ -68,6 +68,14 @@ func TestALockFromFirstToAnew(t *testing.T) {
 	sameLock(t, mustBeDuplicate(t, m, "charge_1"), again)
 }
 
+// TestALockWhoseAnswerWasLost may be asked for again.
+func TestALockWhoseAnswerWasLost(t *testing.T) {
+	m, _ := newManager(t, memory.New())
+	first := mustLock(t, m, "charge_1", lease.LockOptions{RequestID: "rq_1"})
+	sameLock(t, mustLock(t, m, "charge_1", lease.LockOptions{RequestID: "rq_1"}), first)
+	mustBeDuplicate(t, m, "charge_1")
+}
+
 func TestClockSkewDelaysTheUnlocking(t *testing.T) {
 	m, clock := newManager(t, memory.New(), lease.WithClockSkew(10*time.Second))
 	mustLock(t, m, "k", lease.LockOptions{TTL: time.Minute})
@@ -145,6 +153,7 @@ func TestLimitsOfLocks(t *testing.T) {
 		{"a key too long", long + "x", lease.LockOptions{}, 0, "key", "257 characters, limit 256"},
 		{"no key", "", lease.LockOptions{}, 0, "key", "0 characters"},
 		{"metadata that is no object", "k", lease.LockOptions{Metadata: json.RawMessage(`1`)}, 0, "metadata", "not an object"},
+		{"a request id too long", "k", lease.LockOptions{RequestID: strings.Repeat("x", 257)}, 0, "request_id", "257 bytes, limit 256"},
 		{"metadata too large", "k", lease.LockOptions{Metadata: json.RawMessage(`{"k":"` + strings.Repeat("x", 2041) + `"}`)}, 0, "metadata", "2049 bytes, limit 2048"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -60,7 +60,7 @@ type command struct {
 	retention time.Duration
 	skew      time.Duration
 
-	metadata    []byte // acquire, down to atMostOnce; lock, this alone
+	metadata    []byte // acquire, down to atMostOnce; lock, the first two
 	requestID   string
 	inputHash   string
 	retryFailed bool
@@ -83,7 +83,7 @@ type outcome uint8
 const (
 	outAcquired      outcome = iota // write: a new lease, a failed one anew, or a lock
 	outTookOver                     // write: an expired lease under a new id
-	outAcquiredAgain                // the same request asked before: its lease, unchanged
+	outAcquiredAgain                // the same request asked before: its lease or lock, unchanged
 	outPolling                      // another's lease is in progress
 	outEnded                        // completed or failed, as it stands
 	outChanged                      // write: extended, completed or failed
@@ -146,7 +146,11 @@ func stepAcquire(r *record, c *command, now time.Time) (record, outcome, error) 
 // stepLock locks what is not locked, or not any more. The clock skew delays that like any forgetting, so that no clock that is ahead
 // unlocks too early.
 func stepLock(r *record, c *command, now time.Time) (record, outcome, error) {
-	if r.stateAt(now, c.skew) != StateNotFound {
+	switch {
+	case r.stateAt(now, c.skew) == StateNotFound:
+	case c.requestID != "" && c.requestID == r.RequestID:
+		return *r, outAcquiredAgain, nil
+	default:
 		return *r, outDuplicate, nil
 	}
 	n := newRecord(r, c, now)

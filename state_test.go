@@ -177,7 +177,7 @@ func TestStateTable(t *testing.T) {
 
 // locked is the record of a lock, for one minute from t0.
 func locked() *record {
-	r, _, _ := step(nil, &command{verb: verbLock, op: "op_1", ttl: ttl, metadata: []byte(`{"m":1}`)}, t0)
+	r, _, _ := step(nil, &command{verb: verbLock, op: "op_1", ttl: ttl, metadata: []byte(`{"m":1}`), requestID: "rq"}, t0)
 	r.Token = 7
 	return &r
 }
@@ -190,28 +190,32 @@ func TestLockTable(t *testing.T) {
 		r    *record
 		skew time.Duration
 		at   time.Duration // since t0
+		by   string        // the request id
 		want outcome
 	}{
-		{"no record: locked", nil, 0, 0, outAcquired},
-		{"locked: duplicate", locked(), 0, 0, outDuplicate},
-		{"locked to the last nanosecond: duplicate", locked(), 0, ttl - 1, outDuplicate},
-		{"over: locked anew", locked(), 0, ttl, outAcquired},
-		{"over within the clock skew: duplicate", locked(), 10 * time.Second, ttl + 10*time.Second - 1, outDuplicate},
-		{"over beyond the clock skew: locked anew", locked(), 10 * time.Second, ttl + 10*time.Second, outAcquired},
+		{"no record: locked", nil, 0, 0, "", outAcquired},
+		{"locked: duplicate", locked(), 0, 0, "", outDuplicate},
+		{"locked, another request id: duplicate", locked(), 0, 0, "other", outDuplicate},
+		{"locked, same request id: locked again", locked(), 0, ttl - 1, "rq", outAcquiredAgain},
+		{"locked to the last nanosecond: duplicate", locked(), 0, ttl - 1, "", outDuplicate},
+		{"over: locked anew", locked(), 0, ttl, "", outAcquired},
+		{"over, same request id: locked anew, for the lock is over", locked(), 0, ttl, "rq", outAcquired},
+		{"over within the clock skew: duplicate", locked(), 10 * time.Second, ttl + 10*time.Second - 1, "", outDuplicate},
+		{"over beyond the clock skew: locked anew", locked(), 10 * time.Second, ttl + 10*time.Second, "", outAcquired},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			at := t0.Add(tt.at)
-			got, out, err := step(tt.r, &command{verb: verbLock, op: "op_2", ttl: long, skew: tt.skew, retention: retention}, at)
+			got, out, err := step(tt.r, &command{verb: verbLock, op: "op_2", ttl: long, skew: tt.skew, retention: retention, requestID: tt.by}, at)
 			if err != nil || out != tt.want {
 				t.Fatalf("outcome is %v, %v; want %v", out, err, tt.want)
 			}
-			if out == outDuplicate {
+			if !out.writes() {
 				same(t, got, *locked())
 				return
 			}
 			want := record{
 				Format: 1, State: stateLocked, Version: 1, Attempt: 1, TTL: long,
-				Deadline: at.Add(long), FirstSeenAt: at, AcquiredAt: at, KeepUntil: at.Add(long), Op: "op_2",
+				Deadline: at.Add(long), FirstSeenAt: at, AcquiredAt: at, KeepUntil: at.Add(long), RequestID: tt.by, Op: "op_2",
 			}
 			if tt.r != nil {
 				want.PrevOp = "op_1"

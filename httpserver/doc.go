@@ -15,7 +15,7 @@
 //	POST /v1/ai/cancel     cancel      key, lease_id, reason
 //	GET  /v1/ai/status     state       key; wait
 //	GET  /v1/ai/result     and result  key
-//	POST /v1/check-lock    lock once   key, ttl, metadata
+//	POST /v1/check-lock    lock once   key, ttl, metadata; header Idempotency-Key
 //
 // With wait, such as 30s and at most 60s, the answer of status is held until the lease has ended or expired; it tells how the lease stands by then. Servers
 // need a write timeout longer than that, and [Handler.EndWaits] at their shutdown.

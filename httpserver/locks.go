@@ -23,7 +23,7 @@ type duplicate struct {
 func (e *duplicate) Error() string { return e.Message }
 
 func checkLock(c *call) (any, error) {
-	opt := lease.LockOptions{TTL: c.ttl(), Metadata: c.raw("metadata")}
+	opt := lease.LockOptions{TTL: c.ttl(), Metadata: c.raw("metadata"), RequestID: c.request.Header.Get("Idempotency-Key")}
 	if err := c.check(); err != nil {
 		return nil, err
 	}

@@ -42,6 +42,13 @@ func TestCheckLockOverHTTP(t *testing.T) {
 		s.post("/v1/ai/lease", `{"key":"charge"}`).want(t, 200, object{"status": "acquired"})
 		s.post("/v1/check-lock", `{"key":"charge"}`).wantLock(t, 200, "duplicate", nil)
 	})
+	t.Run("a retry with the same Idempotency-Key is told again that it locked the key", func(t *testing.T) {
+		for _, step := range []struct{ key, status string }{{"rq_1", "locked"}, {"rq_1", "locked"}, {"rq_2", "duplicate"}, {"", "duplicate"}} {
+			r := request(http.MethodPost, "/v1/check-lock", `{"key":"retried"}`)
+			r.Header.Set("Idempotency-Key", step.key)
+			s.do(r).wantLock(t, 200, step.status, nil)
+		}
+	})
 	t.Run("namespaces do not see each other", func(t *testing.T) {
 		r := request(http.MethodPost, "/v1/check-lock", `{"key":"charge"}`)
 		r.Header.Set("Authorization", "Bearer "+otherKey)
