@@ -312,14 +312,7 @@ func TestAnExtensionThatOutlivesTheFunctionLeavesNoTimer(t *testing.T) {
 
 func TestTheObserverIsDoneWhenDoReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &hook{Store: memory.New()}
-		var away atomic.Bool
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			if away.Load() {
-				return 0, backend.ErrUnavailable
-			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
-		}
+		b := &reachable{Store: memory.New()}
 		var returned, late atomic.Bool
 		m := host(t, b, lease.WithObserver(func(e lease.Event) {
 			if e.Kind == lease.EventLost {
@@ -328,7 +321,7 @@ func TestTheObserverIsDoneWhenDoReturns(t *testing.T) {
 			}
 		}))
 		_, err := lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) {
-			away.Store(true)
+			b.away.Store(true)
 			return 0, stay(ctx, time.Hour)
 		}, withTTL(time.Second))
 		returned.Store(true)
@@ -490,19 +483,12 @@ func TestShortenedByWhoHasTheLeaseID(t *testing.T) {
 
 func TestAPanicDoesNotWaitForADeadStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &hook{Store: memory.New()}
-		var away atomic.Bool
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			if away.Load() {
-				return 0, backend.ErrUnavailable
-			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
-		}
+		b := &reachable{Store: memory.New()}
 		m := host(t, b)
 		begin := time.Now()
 		func() {
 			defer func() { recover() }()
-			lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) { away.Store(true); panic("bug") })
+			lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) { b.away.Store(true); panic("bug") })
 		}()
 		if d := time.Since(begin); d > 10*time.Second {
 			t.Errorf("the panic came through after %v", d)
