@@ -15,7 +15,11 @@ import (
 // Whoever acquires the lease runs work, keeps the lease alive meanwhile, and completes it with the result as JSON, or fails it with the code that the error's method
 // ErrorCode() string returns, else "error", and "result" if the result cannot be stored. For
 // everybody else Do waits until then and returns the stored result, or a [*FailedError]; a lease that expires meanwhile is acquired and the
-// work done here. If the key has ended already, Do returns at once.
+// work done here. If the key has ended already, Do returns at once. With RetryFailed, see [WithAcquireOptions], a failure is no end: each caller works itself then, one
+// after the other, until one has a result.
+//
+// The TTL is for how long all others wait if this process dies; Do extends the lease as long as work runs. A result comes to the others as JSON has it: what a type leaves out when it
+// is encoded is not there.
 //
 // work must stop when its context ends, for one of two reasons. The caller's context has ended: then an error of work cancels the lease, with code
 // "canceled:" and the cause's (see [WithLeaveOnCancel]). Or the lease is lost, taken over, ended or forgotten by another, or, since the store could not be reached in
@@ -30,10 +34,14 @@ import (
 //
 // Calling Do within work with the same key waits for itself.
 //
-// Errors: what work returned, as it is, unless its failure could not be recorded; [*FailedError]; [ErrLost]; [ErrInProgress] with [WithoutWaiting]; those of [Manager.Acquire] and [Manager.Complete], and the
-// context's. With [ErrUnavailable] and [ErrUnknownOutcome] from Complete, work was done, its result is returned, and the lease could not be ended.
+// Errors: what work returned, as it is, unless its failure could not be recorded; [*FailedError]; [ErrLost]; [ErrInProgress] with [WithoutWaiting]; [ErrResultType]; those of
+// [Manager.Acquire] and [Manager.Complete], and the context's. With an error from Complete, work was done, and its result is returned too; with [ErrUnavailable] and
+// [ErrUnknownOutcome] the lease could not be ended.
 func Do[T any](ctx context.Context, m *Manager, key string, work func(ctx context.Context, h *Held) (T, error), opts ...DoOption) (T, error) {
 	var result T
+	if work == nil {
+		return result, &Error{Op: "do", Key: key, Err: &FieldError{"work", "must not be nil"}}
+	}
 	d, err := newDoing(m, key, opts)
 	if err != nil {
 		return result, err
@@ -54,7 +62,7 @@ func Do[T any](ctx context.Context, m *Manager, key string, work func(ctx contex
 		return result, nil
 	}
 	if err := json.Unmarshal(l.Result, &result); err != nil {
-		err = fmt.Errorf("the stored result of %d bytes is no %v: %w", len(l.Result), reflect.TypeFor[T](), err)
+		err = fmt.Errorf("%w: %d bytes cannot be read as %v: %w", ErrResultType, len(l.Result), reflect.TypeFor[T](), err)
 		return result, &Error{Op: "do", Key: key, Err: err, Lease: l}
 	}
 	return result, nil
@@ -76,7 +84,8 @@ func perform[T any](ctx context.Context, h *Held, work func(ctx context.Context,
 	encoded, err := encode(result) // which may panic too
 	returned = true
 	if err != nil {
-		return result, h.endFailed(ctx, codeResult, fmt.Errorf("encode the result: %w", err))
+		err = &FieldError{"result", fmt.Sprintf("cannot be encoded as JSON: %v", err)}
+		return result, h.endFailed(ctx, codeResult, &Error{Op: "do", Key: h.key, Err: err})
 	}
 	return result, h.endCompleted(ctx, encoded)
 }
@@ -107,7 +116,7 @@ func WithLeaveOnCancel() DoOption { return func(s *doSettings) { s.leaveOnCancel
 func WithErrorText() DoOption { return func(s *doSettings) { s.errorText = true } }
 
 // WithGrace sets how long before the lease can be taken over the context of work ends if it could not be extended, so that work has that long to stop; a tenth of the
-// TTL but at most 1 second unless set, from 1 ms to a third of the TTL.
+// TTL but at most 1 second unless set, or 0, from 1 ms to a third of the TTL.
 func WithGrace(d time.Duration) DoOption { return func(s *doSettings) { s.grace = d } }
 
 // doing is one call of Do.

@@ -108,7 +108,7 @@ func TestDoReturnsWhatStands(t *testing.T) {
 	}
 	_, err := lease.Do(t.Context(), m, "of another type", never(t))
 	var e *lease.Error
-	if !errors.As(err, &e) || e.Lease.State != lease.StateCompleted || !strings.Contains(err.Error(), "no string") {
+	if !errors.As(err, &e) || e.Lease.State != lease.StateCompleted || !errors.Is(err, lease.ErrResultType) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestDoWithAResultThatCannotBeStored(t *testing.T) {
 	if got != "more than ten" || !errors.Is(err, lease.ErrInvalid) || status(t, m, "long").ErrorCode != "result" {
 		t.Errorf("got %q, %v, the lease %+v", got, err, status(t, m, "long"))
 	}
-	if _, err = lease.Do(t.Context(), m, "odd", returns(make(chan int), nil)); err == nil || status(t, m, "odd").ErrorCode != "result" {
+	if _, err = lease.Do(t.Context(), m, "odd", returns(make(chan int), nil)); !errors.Is(err, lease.ErrInvalid) || status(t, m, "odd").ErrorCode != "result" {
 		t.Errorf("got %v, the lease %+v", err, status(t, m, "odd"))
 	}
 }
@@ -365,6 +365,10 @@ func TestDoRefusesBadOptions(t *testing.T) {
 		if f, ok := errors.AsType[*lease.FieldError](err); !ok || f.Field != c.field {
 			t.Errorf("%s: got %v", c.field, err)
 		}
+	}
+	var nothing func(context.Context, *lease.Held) (int, error)
+	if _, err := lease.Do(t.Context(), m, "k", nothing); !errors.Is(err, lease.ErrInvalid) {
+		t.Errorf("no work: got %v", err)
 	}
 	if l := status(t, m, "k"); l.State != lease.StateNotFound {
 		t.Errorf("something was written: %+v", l)

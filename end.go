@@ -34,7 +34,7 @@ type coder interface {
 func (h *Held) endCompleted(caller context.Context, result json.RawMessage) error {
 	h.stop(caller)
 	err := h.end(caller, true, func(ctx context.Context) error {
-		_, err := h.m.Complete(ctx, h.key, h.id, Completion{Result: result})
+		_, err := h.m.complete(ctx, h.key, h.id, Completion{Result: result}, true)
 		return err
 	})
 	if errors.Is(err, ErrInvalid) { // too long
@@ -76,7 +76,7 @@ func (h *Held) fail(caller context.Context, code string, why error) error {
 		}
 	}
 	err := h.end(caller, why != nil, func(ctx context.Context) error {
-		_, err := h.m.Fail(ctx, h.key, h.id, f)
+		_, err := h.m.fail(ctx, h.key, h.id, f, true)
 		return err
 	})
 	if err != nil && why != nil {
@@ -131,7 +131,7 @@ func (h *Held) end(caller context.Context, patient bool, write func(ctx context.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(caller))
 	defer cancel()
 	h.mu.Lock()
-	term := h.term
+	term, l, told := h.term, h.lease, h.lost != nil
 	h.mu.Unlock()
 	most := endFor
 	if patient {
@@ -158,6 +158,9 @@ func (h *Held) end(caller context.Context, patient bool, write func(ctx context.
 		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable):
 			last = err
 		case ctx.Err() == nil || !errors.Is(err, ctx.Err()):
+			if errors.Is(err, ErrLost) && !told {
+				h.m.tellLost(caller, h.m.storeKey(h.key), &l, relabel("do", h.key, err).Err)
+			}
 			return err
 		}
 		if !r.pause(ctx, 0) {

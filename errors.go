@@ -25,6 +25,9 @@ var (
 	// ErrInProgress says that another holds the lease. Only [Do] returns it, if it is told not to wait; the [Error] carries how the lease stands.
 	ErrInProgress = errors.New("in progress elsewhere")
 
+	// ErrResultType says that a stored result cannot be read as the type of [Do]. Only Do returns it.
+	ErrResultType = errors.New("result of another type")
+
 	// ErrInvalid says that an argument is outside its limits. The error is a [*FieldError]; nothing was written.
 	ErrInvalid = errors.New("invalid argument")
 
@@ -55,6 +58,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if e.Key == "" {
+		return fmt.Sprintf("lease: %s: %v", e.Op, e.Err)
+	}
 	return fmt.Sprintf("lease: %s %s: %v", e.Op, backend.Quote(e.Key), e.Err)
 }
 

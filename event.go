@@ -36,7 +36,8 @@ func (k EventKind) level() slog.Level {
 	}
 }
 
-// Event is something that happened to a lease, as this Manager knows. What is not known is zero.
+// Event is something that happened to a lease, as this Manager knows. What is not known is zero. EventLost tells of the lease that was lost where [Do] held it, else
+// of the one that stands in its place. Locks have no events of their own, but "conflict retried" and "outcome settled".
 type Event struct {
 	Kind      EventKind
 	Namespace string

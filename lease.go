@@ -55,7 +55,7 @@ type Lease struct {
 	// Version is 1 for a key's first lease and grows by one with each accepted change.
 	Version uint64
 
-	// Token is the fencing token. It grows with every acquisition of the key for ever, also after the key was forgotten: a
+	// Token is the fencing token. It grows with every acquisition of the key for ever, not by one, also after the key was forgotten: a
 	// resource that remembers the greatest token it has seen, and refuses smaller ones, is safe from holders who
 	// do not know yet that they lost the lease.
 	Token uint64
@@ -69,7 +69,7 @@ type Lease struct {
 	DoneAt      time.Time     // when the lease ended; zero unless completed or failed
 
 	Metadata   json.RawMessage // the holder's, as given to Acquire; nil if none
-	Result     json.RawMessage // from Acquire, Complete and Result; nil if none was given
+	Result     json.RawMessage // from Acquire, Complete, Result, Wait and Watch; nil if none was given
 	ResultHash string
 	ErrorCode  string
 	ErrorHash  string
@@ -135,7 +135,7 @@ type AcquireOptions struct {
 	// fails with [ErrInputMismatch]: somebody uses one key for two things.
 	InputHash string
 
-	// RetryFailed acquires anew what has failed. Otherwise a failure stands until its retention is over.
+	// RetryFailed acquires anew what has failed or was cancelled. Otherwise a failure stands until its retention is over.
 	RetryFailed bool
 
 	// AtMostOnce forbids that the lease is taken over because it expired, for work whose half-done effects nobody may repeat blindly.
@@ -200,6 +200,10 @@ type Completion struct {
 //
 // Errors: as for [Manager.Extend].
 func (m *Manager) Complete(ctx context.Context, key, leaseID string, done Completion) (Lease, error) {
+	return m.complete(ctx, key, leaseID, done, false)
+}
+
+func (m *Manager) complete(ctx context.Context, key, leaseID string, done Completion, byDo bool) (Lease, error) {
 	result, err := compact("result", done.Result, m.maxResultBytes)
 	err = cmp.Or(m.checkKey(key), checkLeaseID(leaseID), err, checkString("result_hash", done.ResultHash, maxIDBytes))
 	l, _, err := m.change(ctx, "complete", key, &command{
@@ -207,6 +211,7 @@ func (m *Manager) Complete(ctx context.Context, key, leaseID string, done Comple
 		leaseID:    leaseID,
 		result:     result,
 		resultHash: done.ResultHash,
+		byDo:       byDo,
 	}, err)
 	return l, err
 }
@@ -222,11 +227,15 @@ type Failure struct {
 //
 // Errors: as for [Manager.Extend].
 func (m *Manager) Fail(ctx context.Context, key, leaseID string, f Failure) (Lease, error) {
+	return m.fail(ctx, key, leaseID, f, false)
+}
+
+func (m *Manager) fail(ctx context.Context, key, leaseID string, f Failure, byDo bool) (Lease, error) {
 	err := cmp.Or(checkString("error_code", f.Code, m.maxErrorCodeBytes), checkString("error_hash", f.Hash, maxIDBytes), checkString("error_text", f.Text, maxErrorTextBytes))
 	if f.Code == "" {
 		err = &FieldError{"error_code", fmt.Sprintf("0 bytes, must be from 1 to %d", m.maxErrorCodeBytes)}
 	}
-	return m.fail(ctx, "fail", key, leaseID, f, err)
+	return m.endBadly(ctx, "fail", key, leaseID, f, byDo, err)
 }
 
 // Cancel ends a lease as failed with the error code "canceled", or "canceled:" and the reason if there is one, which has up to 256 bytes
@@ -238,12 +247,19 @@ func (m *Manager) Cancel(ctx context.Context, key, leaseID, reason string) (Leas
 	if reason != "" {
 		code += ":" + reason
 	}
-	return m.fail(ctx, "cancel", key, leaseID, Failure{Code: code}, checkString("reason", reason, m.maxReasonBytes))
+	return m.endBadly(ctx, "cancel", key, leaseID, Failure{Code: code}, false, checkString("reason", reason, m.maxReasonBytes))
 }
 
-func (m *Manager) fail(ctx context.Context, op, key, leaseID string, f Failure, err error) (Lease, error) {
+func (m *Manager) endBadly(ctx context.Context, op, key, leaseID string, f Failure, byDo bool, err error) (Lease, error) {
 	err = cmp.Or(m.checkKey(key), checkLeaseID(leaseID), err)
-	l, _, err := m.change(ctx, op, key, &command{verb: verbFail, leaseID: leaseID, errorCode: f.Code, errorHash: f.Hash, errorText: f.Text}, err)
+	l, _, err := m.change(ctx, op, key, &command{
+		verb:      verbFail,
+		leaseID:   leaseID,
+		errorCode: f.Code,
+		errorHash: f.Hash,
+		errorText: f.Text,
+		byDo:      byDo,
+	}, err)
 	return l, err
 }
 

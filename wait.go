@@ -98,6 +98,7 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 		switch {
 		case err == nil:
 			awaySince = time.Time{}
+			c.known.put(storeKey, s) // for who acquires it next
 			if !c.held(s.rec, now) {
 				return s, nil
 			}
@@ -118,6 +119,9 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 			defer func() { w.timer.stop() }()
 		}
 		if s, ended, err := w.next(ctx, !awaySince.IsZero()); ended || err != nil {
+			if err == nil {
+				c.known.put(storeKey, s)
+			}
 			return s, err
 		}
 	}

@@ -17,7 +17,9 @@
 //	GET  /v1/ai/result     and result  key
 //	POST /v1/check-lock    lock once   key, ttl, metadata; header Idempotency-Key
 //
-// With wait, such as 30s and at most 60s, the answer of status is held until the lease has ended or expired; it tells how the lease stands by then. Servers
+// An expired lease is open to whoever asks for it, and so is answered with "not_found", as by the hosted API.
+//
+// With wait, such as 30s, the answer of status is held until the lease has ended or expired, but for 60s at most; it tells how the lease stands by then. Servers
 // need a write timeout longer than that, and [Handler.EndWaits] at their shutdown.
 //
 // Bodies are JSON objects; fields that are not known are ignored. ttl is in whole seconds; times are RFC 3339 in UTC, to the second;

@@ -35,7 +35,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	fs.SetOutput(usage)
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
 	fs.StringVar(&c.backend, "backend", "sqlite:leased.db", "`URL` of the store: sqlite:///path/leases.db, nats://host:4222?bucket=leases&replicas=3 or memory:")
-	fs.StringVar(&c.keyFile, "api-keys", "", "`file` with an API key and its namespace on each line (default leased.keys, made with one key if it is absent)")
+	fs.StringVar(&c.keyFile, "api-keys", "", "`file` with an API key and its namespace on each line (without this flag: leased.keys, which is made with one key if it is absent)")
 	fs.BoolVar(&c.noAuth, "no-auth", false, "admit everybody to the namespace \"default\"; on loopback addresses only")
 	fs.BoolVar(&c.hideLeaseIDs, "hide-lease-ids", false, "show a lease id only to who acquired it, and not to pollers of the same namespace")
 	fs.BoolVar(&c.duplicateConflict, "duplicate-conflict", false, "answer a check-lock of a locked key with 409 instead of 200")
@@ -54,6 +54,8 @@ func parse(args []string, usage io.Writer) (config, error) {
 	switch {
 	case c.noAuth && (c.keyFile != "" || c.apiKey != ""):
 		return c, errors.New("--no-auth admits everybody, but API keys are given too: leave one of the two away")
+	case c.defaultTTL > c.maxTTL:
+		return c, fmt.Errorf("--default-ttl is %v, more than --max-ttl, %v: set both", c.defaultTTL, c.maxTTL)
 	case c.rateLimit < 0:
 		return c, fmt.Errorf("--rate-limit is %v, must not be negative", c.rateLimit)
 	}

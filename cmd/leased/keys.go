@@ -32,6 +32,8 @@ func (c *config) apiKeys(out io.Writer, log *slog.Logger) (map[string]string, er
 		}
 		if made != "" {
 			fmt.Fprintf(out, "made an API key for the namespace %q, kept in %s: %s\n", defaultNamespace, defaultKeyFile, made)
+		} else {
+			fmt.Fprintf(out, "API keys are those in %s\n", defaultKeyFile)
 		}
 		if err := readKeys(defaultKeyFile, keys, log); err != nil {
 			return nil, err
@@ -41,6 +43,20 @@ func (c *config) apiKeys(out io.Writer, log *slog.Logger) (map[string]string, er
 		keys[c.apiKey] = defaultNamespace
 	}
 	return keys, nil
+}
+
+// keySource names where the API keys come from, for who has to mend one.
+func (c *config) keySource() string {
+	switch {
+	case c.keyFile != "" && c.apiKey != "":
+		return c.keyFile + " and LEASED_API_KEY"
+	case c.keyFile != "":
+		return c.keyFile
+	case c.apiKey != "":
+		return "LEASED_API_KEY"
+	default:
+		return defaultKeyFile
+	}
 }
 
 // makeKey writes a file with a new key, for its owner alone. It returns "" if the file is there already.
@@ -63,7 +79,7 @@ func makeKey(name string) (string, error) {
 func readKeys(name string, into map[string]string, log *slog.Logger) error {
 	f, err := os.Open(name)
 	if err != nil {
-		return fmt.Errorf("read the API key file: %w", err)
+		return fmt.Errorf("read the API key file: %w (it has an API key and its namespace on each line)", err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {

@@ -114,7 +114,7 @@ func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) 
 	}
 	api, err := httpserver.New(m, opts...)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w (API keys: %s)", err, c.keySource())
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", api)

@@ -2,4 +2,9 @@
 
 package proof
 
-const simulatedDays = 10_000
+import "time"
+
+const (
+	simulatedDays = 10_000
+	soon          = 5 * time.Millisecond // within which who waits is told, 99 times of 100
+)

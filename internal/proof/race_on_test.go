@@ -2,5 +2,10 @@
 
 package proof
 
-// simulatedDays are fewer where each takes ten times as long.
-const simulatedDays = 1_000
+import "time"
+
+// The race detector takes ten times as long for all.
+const (
+	simulatedDays = 1_000
+	soon          = 50 * time.Millisecond
+)
