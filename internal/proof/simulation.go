@@ -20,7 +20,9 @@ import (
 // answers, delays them, and goes away; clocks differ; timers are late; functions are slow, fail, panic, or do not heed their context; callers give up; holders vanish.
 // It is to run in a synctest bubble, where days take no time. The seed decides all but the order of what happens at one instant.
 type Simulation struct {
-	Seed   uint64
+	Seed     uint64
+	Careless bool // the hosts do not know that their clocks differ
+
 	random *rand.Rand
 	begun  time.Time
 	store  *memory.Store
@@ -164,7 +166,11 @@ func (s *Simulation) host(i int) *host {
 	if h.random.IntN(2) == 0 {
 		store = pushing{outages{s.faulty, s}, h}
 	}
-	m, err := lease.NewManager(store, lease.WithClock(&skewed{offset: offset, host: h}), lease.WithClockSkew(s.skew), lease.WithObserver(h.observe))
+	known := s.skew
+	if s.Careless {
+		known = 0
+	}
+	m, err := lease.NewManager(store, lease.WithClock(&skewed{offset: offset, host: h}), lease.WithClockSkew(known), lease.WithObserver(h.observe))
 	if err != nil {
 		panic(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,22 @@ import (
 )
 
 var days = flag.Int("proof.days", simulatedDays, "how many days TestDo simulates")
+
+// TestCarelessHostsAreCaught: where clocks differ by more than the hosts know, two functions must be found to have a live context.
+func TestCarelessHostsAreCaught(t *testing.T) {
+	for seed := range uint64(1000) {
+		var broken Broken
+		synctest.Test(t, func(t *testing.T) {
+			s := &Simulation{Seed: seed, Careless: true}
+			broken = s.Run()
+		})
+		if strings.Contains(strings.Join(broken, "\n"), "two functions with a live context") {
+			t.Logf("day %d: %v", seed, broken)
+			return
+		}
+	}
+	t.Error("nothing was found in 1000 days")
+}
 
 // TestDo simulates bad days, and checks that no two functions ever had a live context for the same key, and that all were told the same.
 func TestDo(t *testing.T) {
