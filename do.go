@@ -161,7 +161,12 @@ func (d *doing) begin(ctx context.Context) (*Held, Lease, error) {
 	waited := false
 	for {
 		asked := d.m.clock.Now()
-		l, acquired, err := d.m.Acquire(ctx, d.key, d.acquire)
+		var l Lease
+		acquired := false
+		err := d.m.try(ctx, tryFor, func(ctx context.Context) (err error) {
+			l, acquired, err = d.m.Acquire(ctx, d.key, d.acquire)
+			return err
+		})
 		switch {
 		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable) && (r.tried || waited):
 			// The lease may be ours: the request id makes asking again safe, and nobody else would work for a whole TTL. Or we have waited for it long
@@ -175,10 +180,16 @@ func (d *doing) begin(ctx context.Context) (*Held, Lease, error) {
 		case err != nil:
 			return nil, Lease{}, err
 		case acquired:
-			if h := d.hold(ctx, l, asked); h != nil {
+			h := d.hold(ctx, l, asked)
+			if h == nil { // the answer took so long that the lease is about over
+				asked = d.m.clock.Now()
+				if l, err = d.m.Extend(ctx, d.key, l.LeaseID, l.TTL); err == nil {
+					h = d.hold(ctx, l, asked)
+				}
+			}
+			if h != nil {
 				return h, l, nil
 			}
-			// The answer took so long that the lease is about over.
 			if !r.pause(ctx, 0) {
 				return nil, Lease{}, ctx.Err()
 			}

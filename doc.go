@@ -39,7 +39,8 @@
 //   - An operation happened, or did not, or says that it does not know ([ErrUnknownOutcome]). A lost answer is looked into before that is said.
 //   - Never do two functions that [Do] runs for one key have a live context. The lease is lost if the store is away for so long that it cannot be extended in time: then
 //     the context ends before anybody else can acquire it, [WithGrace] earlier. That rests on clocks that agree within [WithClockSkew], and on machines
-//     that are not suspended. [Manager.Forget] takes a lease away at once; the function learns of it as soon as the store tells, or when the lease is due to be extended.
+//     that are not suspended. [Manager.Forget], and whoever has the lease id and ends or shortens the lease by it, takes it away at once; the function learns of that as soon as the store
+//     tells, or when the lease is due to be extended.
 //
 // # What is not
 //

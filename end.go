@@ -153,7 +153,7 @@ func (h *Held) end(caller context.Context, patient bool, write func(ctx context.
 	r := retries{clock: h.m.clock}
 	last := fmt.Errorf("%w: no answer in time", ErrUnavailable)
 	for {
-		err := h.try(ctx, term.ttl, write)
+		err := h.m.try(ctx, term.ttl/3, write)
 		switch {
 		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable):
 			last = err

@@ -48,7 +48,7 @@ type Event struct {
 	Attempt   int
 	ErrorCode string        // of EventFailed
 	Took      time.Duration // the operation, up to the event; 0 for what no operation of the caller brought about
-	Held      time.Duration // since the lease was acquired
+	Held      time.Duration // since the lease was acquired; 0 of one that stands in place of the one that was lost
 	Outcome   string        // of EventOutcomeSettled: "applied", "not applied" or "unknown"
 	Err       error         // of EventLost: why; of EventOutcomeSettled and EventConflictRetried: how the write had failed
 }
@@ -74,7 +74,9 @@ func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, be
 	now := c.clock.Now()
 	if r != nil {
 		e.State, e.Version, e.Token, e.Attempt = r.stateAt(now, c.skew), r.Version, r.Token, r.Attempt
-		e.Held = now.Sub(r.AcquiredAt)
+		if e.Kind != EventLost { // which is told of another's lease here
+			e.Held = now.Sub(r.AcquiredAt)
+		}
 		if e.Kind == EventFailed {
 			e.ErrorCode = r.ErrorCode
 		}

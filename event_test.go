@@ -141,8 +141,8 @@ func TestEvents(t *testing.T) {
 			[]lease.Event{{Kind: lease.EventFailed, State: lease.StateFailed, Version: 2, Token: 1, Attempt: 1, ErrorCode: "canceled:why", Took: s, Held: 11 * s}},
 			`level=INFO msg="lease: failed" namespace=default key=k state=failed version=2 token=1 attempt=1 error_code=canceled:why took=1s held=11s`},
 		{"a call of somebody who does not hold the lease", func(t *testing.T, p *party) error { return change(p.m.Extend(ctx, "k", "another", 0)) }, lease.ErrLost,
-			[]lease.Event{{Kind: lease.EventLost, State: lease.StateInProgress, Version: 1, Token: 1, Attempt: 1, Took: s, Held: 11 * s, Err: lease.ErrLost}},
-			`level=WARN msg="lease: lost" namespace=default key=k state=in_progress version=1 token=1 attempt=1 took=1s held=11s err="lease lost: held under another lease id, version 1"`},
+			[]lease.Event{{Kind: lease.EventLost, State: lease.StateInProgress, Version: 1, Token: 1, Attempt: 1, Took: s, Err: lease.ErrLost}},
+			`level=WARN msg="lease: lost" namespace=default key=k state=in_progress version=1 token=1 attempt=1 took=1s err="lease lost: held under another lease id, version 1"`},
 		{"a call for a lease that has finished", func(t *testing.T, p *party) error {
 			return errors.Join(change(p.other.Complete(ctx, "k", p.id, lease.Completion{})), change(p.other.Extend(ctx, "k", p.id, 0)))
 		}, lease.ErrFinished, nil, ""},

@@ -95,12 +95,16 @@ func encode(v any) (json.RawMessage, error) {
 }
 
 // change extends the lease, by its own TTL if ttl is 0.
-func (h *Held) change(ctx context.Context, op string, ttl time.Duration, metadata json.RawMessage) error {
+func (h *Held) change(caller context.Context, op string, ttl time.Duration, metadata json.RawMessage) error {
+	ctx, cancel := context.WithCancel(caller)
+	defer cancel()
+	unlink := context.AfterFunc(h.life, cancel)
+	defer unlink()
 	select {
 	case <-h.changing:
 		defer func() { h.changing <- struct{}{} }()
 	case <-ctx.Done():
-		return &Error{Op: op, Key: h.key, Err: ctx.Err()}
+		return &Error{Op: op, Key: h.key, Err: h.whyNot(caller)}
 	}
 	asked := h.m.clock.Now()
 	ttl, before, err := h.foresee(ttl, asked)
@@ -108,7 +112,7 @@ func (h *Held) change(ctx context.Context, op string, ttl time.Duration, metadat
 		return &Error{Op: op, Key: h.key, Err: err}
 	}
 	var l Lease
-	err = h.try(ctx, ttl, func(ctx context.Context) (err error) {
+	err = h.m.try(ctx, min(ttl, before.ttl)/3, func(ctx context.Context) (err error) {
 		l, err = h.m.extend(ctx, h.key, &command{leaseID: h.id, ttl: ttl, progress: metadata != nil, metadata: metadata, byDo: true})
 		return err
 	})
@@ -117,31 +121,25 @@ func (h *Held) change(ctx context.Context, op string, ttl time.Duration, metadat
 		return nil
 	}
 	e := relabel(op, h.key, err)
+	foreseen := term{asked.Add(ttl), ttl}
 	switch {
 	case errors.Is(err, ErrLost), errors.Is(err, ErrNotFound), errors.Is(err, ErrFinished):
 		e.Err = h.lose(e.Err)
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, ErrUnknownOutcome): // says nothing about the store
-		h.notExtended(nil, before)
+		h.notExtended(nil, before, foreseen)
+		e.Err = h.whyNot(caller)
 	default:
-		h.notExtended(e.Err, before)
+		h.notExtended(e.Err, before, foreseen)
 	}
 	return e
 }
 
-// tryFor bounds one try of a write under a lease: a request that got lost must cost neither the lease nor the caller's time. Stores have bounds of their
-// own, usually shorter.
-const tryFor = 10 * time.Second
-
-// try makes one try of a write, for a third of the TTL at most.
-func (h *Held) try(ctx context.Context, ttl time.Duration, write func(ctx context.Context) error) error {
-	try, cancel := context.WithCancel(ctx)
-	defer cancel()
-	most := min(tryFor, ttl/3)
-	stop := h.m.clock.AfterFunc(most, cancel)
-	defer stop()
-	err := write(try)
-	if err != nil && try.Err() != nil && ctx.Err() == nil && errors.Is(err, try.Err()) && !errors.Is(err, ErrUnknownOutcome) {
-		return fmt.Errorf("%w: no answer within %v", ErrUnavailable, most)
+// whyNot is why an extension was broken off: the caller's context has ended, or the lease is lost, or need not be kept any more.
+func (h *Held) whyNot(caller context.Context) error {
+	if err := caller.Err(); err != nil {
+		return err
 	}
-	return err
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over()
 }

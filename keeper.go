@@ -30,6 +30,7 @@ type keeper struct {
 	term     term        // the earliest that the store may hold
 	giveUp   func() bool // stops the timer that gives the lease up, shortly before the term ends
 	armed    int         // counts these timers
+	heard    uint64      // the version of a record that another has shortened
 	trouble  error       // why the last extension failed; nil if it did not
 	lost     error       // why the lease is lost; nil if it is not
 	running  bool        // run was started
@@ -99,38 +100,56 @@ func (h *Held) arm(now time.Time) {
 func (h *Held) foresee(ttl time.Duration, asked time.Time) (granted time.Duration, before term, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.lost != nil:
-		return 0, term{}, h.lost
-	case h.returned:
-		return 0, term{}, fmt.Errorf("%w: the function that held it has returned", ErrFinished)
-	case ttl == 0:
+	if err := h.over(); err != nil {
+		return 0, term{}, err
+	}
+	if ttl == 0 {
 		ttl = h.lease.TTL
 	}
 	before = h.term
-	if end := asked.Add(ttl); end.Before(before.end) {
-		h.term = term{end, ttl}
-		h.arm(asked)
-	}
+	h.shorten(term{asked.Add(ttl), ttl}, asked)
 	return ttl, before, nil
+}
+
+// over says why the function may not extend the lease any more, if so. The caller holds h.mu.
+func (h *Held) over() error {
+	switch {
+	case h.lost != nil:
+		return h.lost
+	case h.returned:
+		return fmt.Errorf("%w: the function that held it has returned", ErrFinished)
+	}
+	return nil
+}
+
+// shorten makes t the term if it ends earlier. The caller holds h.mu.
+func (h *Held) shorten(t term, now time.Time) {
+	if t.end.Before(h.term.end) {
+		h.term = t
+		h.arm(now)
+	}
 }
 
 func (h *Held) extended(l Lease, asked time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lease, h.trouble = l, nil
+	if l.Version < h.heard {
+		return // another has shortened it since
+	}
 	h.term = term{asked.Add(l.TTL), l.TTL}
 	h.arm(h.m.clock.Now())
 }
 
-// notExtended notes why, if it is known. What was foreseen stands if the outcome is unknown; else nothing was written, and the term is what it was before.
-func (h *Held) notExtended(why error, before term) {
+// notExtended notes why, if it is known. What was foreseen stands if the outcome is unknown; else nothing was written, and the term is what it was before, unless another
+// has shortened it meanwhile.
+func (h *Held) notExtended(why error, before, foreseen term) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if why != nil {
 		h.trouble = why
 	}
-	if !errors.Is(why, ErrUnknownOutcome) && before != h.term {
+	if !errors.Is(why, ErrUnknownOutcome) && h.term == foreseen && foreseen != before {
 		h.term = before
 		h.arm(h.m.clock.Now())
 	}
@@ -192,22 +211,35 @@ func (h *Held) run() {
 	defer l.leave()
 	due := newTimer(h.m.clock)
 	defer func() { due.stop() }()
+	// A watch that tells of an absence may be older than the lease, and need not tell of the same a second time. So the store is asked, by an extension: at once, and
+	// then less and less often while nothing else is heard.
+	pause, quiet := askAgain, h.m.clock.Now()
 	for {
-		next := h.untilNext()
-		if n := l.last(); n.number > 0 && n.revision == 0 {
-			next = min(next, askAgain) // it need not be told of a second absence
+		next, now := h.untilNext(), h.m.clock.Now()
+		n := l.last()
+		absent := n.number > 0 && n.revision == 0
+		if !absent {
+			pause = askAgain
+		} else if left := quiet.Sub(now); left > 0 {
+			next = min(next, left)
 		}
 		due.set(next)
 		select {
 		case <-h.life.Done():
 			return
 		case <-h.armedNew:
+			continue
 		case <-due.C:
-			h.change(h.life, "extend", 0, nil)
 		case <-l.C:
-			if h.hear(l.last()) {
-				h.change(h.life, "extend", 0, nil)
+			if n = l.last(); !h.hear(n) || n.revision == 0 && h.m.clock.Now().Before(quiet) {
+				continue
 			}
+			absent = n.revision == 0
+		}
+		h.change(h.life, "extend", 0, nil)
+		if absent {
+			quiet = h.m.clock.Now().Add(pause)
+			pause *= 2
 		}
 	}
 }
@@ -252,6 +284,11 @@ func (h *Held) hear(n news) (extend bool) {
 	case n.rec.State != StateInProgress:
 		h.lose(errFinished(n.rec))
 	default:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		now := h.m.clock.Now()
+		h.heard = n.rec.Version
+		h.shorten(term{now.Add(n.rec.Deadline.Sub(now)), n.rec.TTL}, now)
 		return true
 	}
 	return false
@@ -272,6 +309,8 @@ func (h *Held) stop(caller context.Context) error {
 	case <-caller.Done():
 	}
 	h.endLife()
+	<-h.changing // by whoever still does; that is done soon, since the life has ended
+	h.changing <- struct{}{}
 	if running {
 		<-h.done
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Manager grants leases on the keys of one namespace of a store. It is safe for concurrent use; it starts no goroutine and has nothing to
-// close: the backend belongs to whoever opened it.
+// Manager grants leases on the keys of one namespace of a store. It is safe for concurrent use; it has nothing to close, and runs a goroutine only
+// while Do, Wait or Watch is under way: the backend belongs to whoever opened it.
 type Manager struct {
 	*core
 	namespace string

@@ -56,8 +56,8 @@ func WithClock(c Clock) Option { return func(s *settings) { s.clock = c } }
 // The default discards it. Lease ids and payloads are never logged.
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 
-// WithObserver has f called with each [Event], for metrics and traces. It is called by whoever caused the event, before the operation returns, and by
-// several at once: it must be safe for concurrent use and must not block. It may call the Manager's methods only from another goroutine.
+// WithObserver has f called with each [Event], for metrics and traces. It is called by whoever caused the event, before the operation returns; of what Do finds out
+// by itself, from a goroutine of its own, before Do returns. Several call it at once: it must be safe for concurrent use and must not block. It may call the Manager's methods only from another goroutine.
 func WithObserver(f func(Event)) Option { return func(s *settings) { s.observer = f } }
 
 // WithNamespace sets the namespace, "default" unless set: 1 to 64 of the characters a-z, A-Z, 0-9, '.', '_' and '-'.

@@ -2,6 +2,8 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -12,6 +14,24 @@ const (
 	retryRarely = 8 // the part of the time since the first try
 	retryMost   = 10 * time.Second
 )
+
+// tryFor bounds one try of a call to the store: a request that got lost must cost neither a lease nor the caller's time. Stores have bounds of their
+// own, usually shorter.
+const tryFor = 10 * time.Second
+
+// try makes one try of a call, for tryFor, or less if most is less.
+func (c *core) try(ctx context.Context, most time.Duration, call func(ctx context.Context) error) error {
+	most = min(most, tryFor)
+	try, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := c.clock.AfterFunc(most, cancel)
+	defer stop()
+	err := call(try)
+	if err != nil && try.Err() != nil && ctx.Err() == nil && errors.Is(err, try.Err()) && !errors.Is(err, ErrUnknownOutcome) {
+		return fmt.Errorf("%w: no answer within %v", ErrUnavailable, most)
+	}
+	return err
+}
 
 // retries spaces tries out.
 type retries struct {

@@ -284,11 +284,12 @@ func TestForgottenWhileTheStoreFailsOnce(t *testing.T) {
 func TestAnExtensionThatOutlivesTheFunctionLeavesNoTimer(t *testing.T) {
 	b := &hook{Store: memory.New()}
 	var hang atomic.Bool
-	goOn, inSet := make(chan struct{}), make(chan struct{})
+	inSet := make(chan struct{})
 	b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 		if hang.CompareAndSwap(true, false) {
 			close(inSet)
-			<-goOn
+			<-ctx.Done()
+			return 0, ctx.Err()
 		}
 		return b.Store.CompareAndSet(ctx, key, expected, value, keep)
 	}
@@ -303,7 +304,6 @@ func TestAnExtensionThatOutlivesTheFunctionLeavesNoTimer(t *testing.T) {
 		return 0, caller.Err()
 	}, lease.WithLeaveOnCancel())
 	n := clock.Timers()
-	close(goOn)
 	e := <-extended
 	if got := clock.Timers(); got != 0 {
 		t.Errorf("Do returned %v with %d timers; after Extend ended (%v) there are %d, for an hour", err, n, e, got)

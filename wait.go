@@ -93,7 +93,11 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 	w := &waiting{core: c, storeKey: storeKey, each: each}
 	var awaySince time.Time
 	for {
-		s, err := c.load(ctx, storeKey)
+		var s stored
+		err := c.try(ctx, tryFor, func(ctx context.Context) (err error) {
+			s, err = c.load(ctx, storeKey)
+			return err
+		})
 		now := c.clock.Now()
 		switch {
 		case err == nil:
@@ -107,6 +111,7 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 			}
 		case w.listener == nil || !errors.Is(err, ErrUnavailable):
 			return stored{}, err
+		case c.held(w.cur.rec, now): // there is time yet
 		case awaySince.IsZero():
 			awaySince = now
 		case now.Sub(awaySince) > storeAwayFor:
@@ -118,7 +123,7 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 			defer w.listener.leave()
 			defer func() { w.timer.stop() }()
 		}
-		if s, ended, err := w.next(ctx, !awaySince.IsZero()); ended || err != nil {
+		if s, ended, err := w.next(ctx, err != nil); ended || err != nil {
 			if err == nil {
 				c.known.put(storeKey, s)
 			}

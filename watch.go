@@ -31,6 +31,7 @@ type watch struct {
 	mu        sync.Mutex // taken after watches.mu
 	listeners map[*listener]struct{}
 	news      news
+	newest    uint64 // the greatest revision seen
 }
 
 // news is the last that a watch has seen.
@@ -129,7 +130,7 @@ func (w *watch) pause(unchanged time.Duration) time.Duration {
 	return d - d/4 + rand.N(d/2)
 }
 
-// take tells the listeners what they want to hear, and reports whether e is news.
+// take tells the listeners what they want to hear, and reports whether e is later than all that was seen.
 func (w *watch) take(e backend.Entry) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -142,6 +143,8 @@ func (w *watch) take(e backend.Entry) bool {
 		n.rec, n.err = decodeRecord(e)
 	}
 	w.news = n
+	later := e.Revision > w.newest
+	w.newest = max(w.newest, e.Revision)
 	for l := range w.listeners {
 		if l.wants(n) {
 			select {
@@ -150,5 +153,5 @@ func (w *watch) take(e backend.Entry) bool {
 			}
 		}
 	}
-	return true
+	return later
 }

@@ -38,6 +38,6 @@
 //
 // 409 says that the work must stop: the lease is lost, or has ended otherwise, or the key is locked. 503 is worth repeating, with the same
 // arguments: "unavailable" says that nothing was written, "unknown_outcome" that it may have been; an Idempotency-Key makes also an
-// acquire safe to repeat. A check-lock that is repeated after an unknown outcome may find its own lock a duplicate. 4xx besides are the client's mistakes. 500 is ours, but for status "unreadable_record": the store
+// acquire and a check-lock safe to repeat. A check-lock that is repeated after an unknown outcome may find its own lock a duplicate. 4xx besides are the client's mistakes. 500 is ours, but for status "unreadable_record": the store
 // holds a record that this version cannot read and will not overwrite.
 package httpserver

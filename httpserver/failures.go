@@ -63,7 +63,7 @@ var refusals = []struct {
 	{err: errMethod, code: http.StatusMethodNotAllowed, status: "method_not_allowed"},
 	{err: errMediaType, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},
 	{err: lease.ErrUnknownOutcome, code: http.StatusServiceUnavailable, status: "unknown_outcome",
-		text: "the store went away in the middle of a write; it may have been applied: repeat the request"},
+		text: "the store went away in the middle of a write; it may have been applied: repeat the request, with the Idempotency-Key that it had"},
 	{err: lease.ErrUnreadable, code: http.StatusInternalServerError, status: "unreadable_record",
 		text: "the record under this key is damaged, or written by a newer version; an operator must look at it"},
 	{err: lease.ErrUnavailable, code: http.StatusServiceUnavailable, status: "unavailable",

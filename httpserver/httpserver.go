@@ -61,7 +61,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, errNoEndpoint
 	}
 	if r.Method != rt.method && !(r.Method == http.MethodHead && rt.method == http.MethodGet) {
-		w.Header().Set("Allow", rt.method)
+		allow := rt.method
+		if allow == http.MethodGet {
+			allow += ", " + http.MethodHead
+		}
+		w.Header().Set("Allow", allow)
 		return nil, errMethod
 	}
 	m, err := h.admit(r)

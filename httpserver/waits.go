@@ -3,8 +3,6 @@ package httpserver
 import (
 	"context"
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
 	"github.com/ailease/lease"
@@ -25,13 +23,7 @@ func (c *call) wait() time.Duration {
 	}
 	d, err := time.ParseDuration(v)
 	if err != nil {
-		var seconds float64
-		if seconds, err = strconv.ParseFloat(v, 64); err == nil {
-			d = time.Duration(min(seconds, mostWait.Seconds()) * float64(time.Second))
-		}
-		if math.IsNaN(seconds) {
-			d = -1
-		}
+		d, err = time.ParseDuration(v + "s")
 	}
 	if err != nil || d < 0 {
 		c.wrong("wait", "time_delta_parsing", fmt.Sprintf("Input should be a valid duration, such as 30s, or a number of seconds, up to %v", mostWait))

@@ -50,7 +50,9 @@ func New(r prometheus.Registerer) (observe func(lease.Event), err error) {
 		}
 		switch e.Kind {
 		case lease.EventCompleted, lease.EventFailed, lease.EventLost:
-			held.WithLabelValues(e.Namespace, kind).Observe(e.Held.Seconds())
+			if e.Held > 0 {
+				held.WithLabelValues(e.Namespace, kind).Observe(e.Held.Seconds())
+			}
 		}
 	}, nil
 }

@@ -27,7 +27,7 @@ type Simulation struct {
 	begun  time.Time
 	store  *memory.Store
 	faulty *conformance.Faulty
-	away   []span // when the store cannot be reached
+	away   []outage
 	skew   time.Duration
 
 	mu     sync.Mutex
@@ -37,6 +37,12 @@ type Simulation struct {
 }
 
 type span struct{ from, to time.Duration }
+
+// outage is when the store cannot be reached. Calls then fail soon, or hang until their contexts end.
+type outage struct {
+	span
+	hangs bool
+}
 
 // stint is one run of a function under a lease, and how long its context was live meanwhile.
 type stint struct {
@@ -65,7 +71,7 @@ func (s *Simulation) Run() Broken {
 	s.faulty = conformance.NewFaulty(s.store, s.faults(), s.Seed)
 	for range s.random.IntN(4) {
 		from := s.upTo(20 * time.Second)
-		s.away = append(s.away, span{from, from + s.upTo(8*time.Second)})
+		s.away = append(s.away, outage{span{from, from + s.upTo(8*time.Second)}, s.random.IntN(3) == 0})
 	}
 	if s.random.IntN(3) > 0 {
 		s.skew = s.upTo(2 * time.Second)
@@ -354,7 +360,7 @@ func (c *skewed) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	return time.AfterFunc(d+late, f).Stop
 }
 
-// outages is a store that is away at times: calls wait, and then fail without having been sent.
+// outages is a store that is away at times: calls are not sent then.
 type outages struct {
 	backend.Backend
 	s *Simulation
@@ -363,13 +369,18 @@ type outages struct {
 func (o outages) reach(ctx context.Context) error {
 	now := o.s.since()
 	for _, a := range o.s.away {
-		if a.from <= now && now < a.to {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(500 * time.Millisecond):
-				return fmt.Errorf("%w: away", backend.ErrUnavailable)
-			}
+		if now < a.from || a.to <= now {
+			continue
+		}
+		refused := time.After(500 * time.Millisecond)
+		if a.hangs {
+			refused = nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-refused:
+			return fmt.Errorf("%w: away", backend.ErrUnavailable)
 		}
 	}
 	return nil
