@@ -87,7 +87,7 @@ func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, be
 	c.send(ctx, e, storeKey)
 }
 
-// tellLost tells that the holder of l is not told, but has found out, that it may not hold it any more.
+// tellLost tells that Do has lost l.
 func (c *core) tellLost(ctx context.Context, storeKey string, l *Lease, why error) {
 	if c.listens(ctx, EventLost) {
 		c.send(ctx, Event{
