@@ -187,7 +187,8 @@ func percentile(all []time.Duration, p float64) time.Duration {
 	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
 }
 
-// TestWaitReturnsSoon: within 5 ms of the completion, where the store pushes it at once. The best of three counts, since the machine may have other things to do.
+// TestWaitReturnsSoon: within 5 ms of the completion, where the store pushes it at once. The best of three counts; and on a machine so busy that the store's own watch takes long, thrice
+// its time will do.
 func TestWaitReturnsSoon(t *testing.T) {
 	for _, d := range deployments {
 		if !d.pushes {
@@ -195,19 +196,19 @@ func TestWaitReturnsSoon(t *testing.T) {
 		}
 		t.Run(d.name, func(t *testing.T) {
 			s := newStopwatch(t, d)
-			var p99 time.Duration
+			var p99, p99Bare time.Duration
 			for range 3 {
-				var took []time.Duration
+				var ours, bare []time.Duration
 				for range 300 {
-					took = append(took, s.wait(t))
+					ours, bare = append(ours, s.wait(t)), append(bare, s.bare(t))
 				}
-				p99 = percentile(took, 0.99)
-				t.Logf("p50 %v, p99 %v", percentile(took, 0.5), p99)
-				if p99 < soon {
+				p99, p99Bare = percentile(ours, 0.99), percentile(bare, 0.99)
+				t.Logf("p50 %v, p99 %v; the bare watch %v, %v", percentile(ours, 0.5), p99, percentile(bare, 0.5), p99Bare)
+				if p99 < max(soon, 3*p99Bare) {
 					return
 				}
 			}
-			t.Errorf("99 of 100 waits took up to %v, want %v", p99, soon)
+			t.Errorf("99 of 100 waits took up to %v, want %v; the bare watch took %v", p99, soon, p99Bare)
 		})
 	}
 }
