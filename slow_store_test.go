@@ -21,12 +21,12 @@ func TestALongerExtensionThatHangsCostsNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &hook{Store: memory.New()}
 				var hang atomic.Int32
-				b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+				b.before = func(ctx context.Context) error {
 					if hang.Add(-1) >= 0 {
 						<-ctx.Done()
-						return 0, ctx.Err()
+						return ctx.Err()
 					}
-					return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+					return nil
 				}
 				m := host(t, b)
 				begun := time.Now()
@@ -49,17 +49,17 @@ func TestAnExtensionThatHangsAfterAShorterOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &hook{Store: memory.New()}
 		var mode, n atomic.Int32
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			switch mode.Load() {
 			case 1:
-				return 0, errLostAnswer
+				return errLostAnswer
 			case 2:
 				if n.Add(1) == 1 {
 					<-ctx.Done()
-					return 0, ctx.Err()
+					return ctx.Err()
 				}
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		begun := time.Now()
@@ -80,19 +80,12 @@ func TestAnExtensionThatHangsAfterAShorterOne(t *testing.T) {
 
 func TestShortenedByAnotherWhileTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &hook{Store: memory.New()}
-		var away atomic.Bool
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			if away.Load() {
-				return 0, backend.ErrUnavailable
-			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
-		}
+		b := &reachable{Store: memory.New()}
 		m, other := host(t, b), host(t, b.Store)
 		begun := time.Now()
 		_, err := lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) {
 			time.Sleep(time.Second)
-			away.Store(true)
+			b.away.Store(true)
 			if _, err := other.Extend(context.Background(), "k", h.Lease().LeaseID, 10*time.Second); err != nil {
 				t.Error(err)
 			}
@@ -145,13 +138,13 @@ func TestNoExtensionLandsAfterDoReturned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &hook{Store: memory.New()}
 		var slow atomic.Bool
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			if slow.Load() {
 				if err := stay(ctx, 2*time.Second); err != nil {
-					return 0, err
+					return err
 				}
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		caller, cancel := context.WithCancel(ctx)
@@ -225,12 +218,12 @@ func TestAnAcquireThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &hook{Store: memory.New()}
 		var n atomic.Int32
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			if n.Add(1) == 1 {
 				<-ctx.Done()
-				return 0, ctx.Err()
+				return ctx.Err()
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		begun := time.Now()
@@ -307,14 +300,12 @@ func TestWritesInAnHour(t *testing.T) {
 				b := &hook{Store: memory.New(), watch: c.watch}
 				var writes atomic.Int64
 				begun := time.Now()
-				b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+				b.before = func(ctx context.Context) error {
 					writes.Add(1)
 					if c.bad != nil {
-						if err := c.bad(time.Since(begun)); err != nil {
-							return 0, err
-						}
+						return c.bad(time.Since(begun))
 					}
-					return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+					return nil
 				}
 				_, err := lease.Do(ctx, host(t, b), "k", func(ctx context.Context, _ *lease.Held) (int, error) {
 					return 0, stay(ctx, time.Hour)

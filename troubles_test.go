@@ -19,15 +19,21 @@ import (
 
 // What may go wrong between a function and its lease, one thing at a time.
 
-// hook is a memory store whose calls may be replaced. It passes Watch on unless watch is set.
+// hook is a memory store of which calls may be replaced, or held up by what comes before them.
 type hook struct {
 	*memory.Store
-	set   func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error)
-	get   func(ctx context.Context, key string) (backend.Entry, error)
-	watch func(ctx context.Context, key string) (<-chan backend.Entry, error)
+	before func(ctx context.Context) error // a write, which fails with its error
+	set    func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error)
+	get    func(ctx context.Context, key string) (backend.Entry, error)
+	watch  func(ctx context.Context, key string) (<-chan backend.Entry, error)
 }
 
 func (h *hook) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+	if h.before != nil {
+		if err := h.before(ctx); err != nil {
+			return 0, err
+		}
+	}
 	if h.set != nil {
 		return h.set(ctx, key, expected, value, keep)
 	}
@@ -131,9 +137,9 @@ func TestAShorterLeaseIsExtendedInItsTime(t *testing.T) {
 func TestAShorterLeaseHasAShorterGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &hook{Store: memory.New()}
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			time.Sleep(2 * time.Millisecond)
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		_, err := lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) {
@@ -154,12 +160,12 @@ func TestAnExtensionIsTriedAgainInTheTimeOfTheShorterTTL(t *testing.T) {
 		b := &hook{Store: memory.New()}
 		var bad atomic.Bool
 		var sets atomic.Int64
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			sets.Add(1)
 			if bad.Load() {
-				return 0, errLostAnswer
+				return errLostAnswer
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		_, err := lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) {
@@ -224,11 +230,11 @@ func TestOldNewsWhileTheLeaseIsExtended(t *testing.T) {
 			return out, nil
 		}
 		slow := atomic.Bool{}
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			if slow.Load() {
 				time.Sleep(100 * time.Millisecond)
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m, op := host(t, b), host(t, b.Store)
 		op.Acquire(ctx, "k", lease.AcquireOptions{})
@@ -285,13 +291,13 @@ func TestAnExtensionThatOutlivesTheFunctionLeavesNoTimer(t *testing.T) {
 	b := &hook{Store: memory.New()}
 	var hang atomic.Bool
 	inSet := make(chan struct{})
-	b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+	b.before = func(ctx context.Context) error {
 		if hang.CompareAndSwap(true, false) {
 			close(inSet)
 			<-ctx.Done()
-			return 0, ctx.Err()
+			return ctx.Err()
 		}
-		return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+		return nil
 	}
 	m, clock := newManager(t, b)
 	caller, cancel := context.WithCancel(ctx)
@@ -363,11 +369,11 @@ func TestEachOutageHasItsHalfMinute(t *testing.T) {
 		other := host(t, store)
 		b := &hook{Store: store}
 		var bad atomic.Bool
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			if bad.Load() {
-				return 0, errLostAnswer
+				return errLostAnswer
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		bad.Store(true)
@@ -421,12 +427,12 @@ func TestOneHungCallCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &hook{Store: memory.New()}
 		var hang atomic.Bool
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			if hang.CompareAndSwap(true, false) { // one packet is lost; the client does not time out by itself
 				<-ctx.Done()
-				return 0, ctx.Err()
+				return ctx.Err()
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		_, err := lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) {
@@ -511,12 +517,12 @@ func TestACancelledExtensionSaysNothingAboutTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &hook{Store: memory.New()}
 		var hang atomic.Bool
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			if hang.Load() {
 				<-ctx.Done()
-				return 0, ctx.Err()
+				return ctx.Err()
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		_, err := lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) {
@@ -619,11 +625,11 @@ func TestAWaiterOutlivesARefusal(t *testing.T) {
 		other := host(t, b.Store)
 		other.Acquire(ctx, "k", lease.AcquireOptions{TTL: time.Minute})
 		var once atomic.Bool
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		b.before = func(ctx context.Context) error {
 			if once.CompareAndSwap(true, false) {
-				return 0, backend.ErrUnavailable
+				return backend.ErrUnavailable
 			}
-			return b.Store.CompareAndSet(ctx, key, expected, value, keep)
+			return nil
 		}
 		m := host(t, b)
 		go func() { time.Sleep(time.Second); once.Store(true) }()
