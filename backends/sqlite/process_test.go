@@ -232,7 +232,7 @@ func TestAWatchSeesWhatAnotherProcessWrites(t *testing.T) {
 	}
 	begin := time.Now()
 	wantNext(t, ch, 1, "from the child")
-	if took := time.Since(begin); took > time.Second { // 100 ms is promised; the machine may be busy
+	if took := time.Since(begin); took > 5*time.Second { // soon is what another test asks; here the machine starts processes
 		t.Errorf("it came after %v", took)
 	}
 	c.wantSuccess(t)

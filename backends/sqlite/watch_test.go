@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,28 +70,34 @@ func TestWatchSendsTheStatesOfItsOwnStoreAsTheyAreCommitted(t *testing.T) {
 	}
 }
 
+// The median counts, and the best of three, since the machine may be busy.
 func TestWatchSendsTheStatesOfOtherStoresOnTheFileSoon(t *testing.T) {
 	path := newPath(t)
 	s, other := open(t, path), open(t, path)
 	ch := watch(t, t.Context(), s, "k")
 	wantNext(t, ch, 0, "")
 	var last uint64
-	var worst time.Duration
-	for i := range 5 {
-		value := fmt.Sprint(i)
-		last = set(t, other, "k", last, value)
-		begin := time.Now()
-		wantNext(t, ch, last, value)
-		worst = max(worst, time.Since(begin))
+	for range 3 {
+		var took []time.Duration
+		for i := range 9 {
+			value := fmt.Sprint(i)
+			last = set(t, other, "k", last, value)
+			begin := time.Now()
+			wantNext(t, ch, last, value)
+			took = append(took, time.Since(begin))
+		}
+		if err := other.CompareAndDelete(t.Context(), "k", last); err != nil {
+			t.Fatal(err)
+		}
+		wantNext(t, ch, 0, "")
+		last = 0
+		slices.Sort(took)
+		t.Logf("median %v, worst %v", took[4], took[8])
+		if took[4] <= 100*time.Millisecond {
+			return
+		}
 	}
-	if err := other.CompareAndDelete(t.Context(), "k", last); err != nil {
-		t.Fatal(err)
-	}
-	wantNext(t, ch, 0, "")
-	if worst > time.Second { // 100 ms is promised; the machine may be busy
-		t.Errorf("a change was told after %v", worst)
-	}
-	t.Logf("the slowest change was told after %v", worst)
+	t.Error("changes are not told within 100 ms")
 }
 
 // The writes of the two alternate, so that those of the other are always hidden behind newer ones of our own.

@@ -176,7 +176,7 @@ func TestALockHeldByAnotherMeansUnavailableOnlyAfterTheBusyTimeout(t *testing.T)
 
 // As with a process that writes without pause to a slow disk.
 func TestALockThatIsFreeOnlyForMomentsIsHadInTime(t *testing.T) {
-	s, path := openInside(t, WithBusyTimeout(2*time.Second))
+	s, path := openInside(t, WithBusyTimeout(5*time.Second))
 	other := behind(t, path, "SELECT 1")
 	spin := func(d time.Duration) { // timers are not that exact
 		for begin := time.Now(); time.Since(begin) < d; {
@@ -205,7 +205,7 @@ func TestALockThatIsFreeOnlyForMomentsIsHadInTime(t *testing.T) {
 		if _, err := s.CompareAndSet(context.Background(), fmt.Sprint(i), 0, nil, 0); err != nil {
 			t.Fatalf("write %d: %v", i, err)
 		}
-		again, err := Open(context.Background(), path, WithBusyTimeout(2*time.Second))
+		again, err := Open(context.Background(), path, WithBusyTimeout(5*time.Second))
 		if err != nil {
 			t.Fatalf("opening %d: %v", i, err)
 		}

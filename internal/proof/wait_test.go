@@ -213,16 +213,20 @@ func TestWaitReturnsSoon(t *testing.T) {
 	}
 }
 
-// TestWaitForWhatAnotherProcessEnds: SQLite tells a process nothing of another's writes, the store looks for them.
+// TestWaitForWhatAnotherProcessEnds: SQLite tells a process nothing of another's writes, the store looks for them: within 100 ms. The median counts, and the best of
+// three, since the machine may be busy.
 func TestWaitForWhatAnotherProcessEnds(t *testing.T) {
 	s := newStopwatch(t, twoOnOneFile)
-	var took []time.Duration
-	for range 20 {
-		took = append(took, s.wait(t))
+	for range 3 {
+		var took []time.Duration
+		for range 20 {
+			took = append(took, s.wait(t))
+		}
+		median := percentile(took, 0.5)
+		t.Logf("median %v, worst %v", median, slices.Max(took))
+		if median <= 100*time.Millisecond {
+			return
+		}
 	}
-	worst := slices.Max(took)
-	t.Logf("median %v, worst %v", percentile(took, 0.5), worst)
-	if worst > time.Second { // 100 ms is promised; the machine may be busy
-		t.Errorf("the end was told after %v", worst)
-	}
+	t.Error("the end is not told within 100 ms")
 }
