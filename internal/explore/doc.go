@@ -9,5 +9,5 @@
 //
 //	go test ./internal/explore -run 'TestEverySchedule/an_end_is_repeated' -v -explore.replay='m1 acquire begins; ...'
 //
-// With -explore.long the rows that take minutes are explored too.
+// With -explore.long the rows that take minutes are explored too. Under the race detector each row ends after some thousand schedules.
 package explore

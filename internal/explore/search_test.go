@@ -32,11 +32,11 @@ type branch struct {
 
 func sound(b backend.Backend) backend.Backend { return b }
 
-// all visits every state, or stops at the first broken rule.
+// all visits every state, or stops at the first broken rule, or after mostSchedules.
 func (s *search) all(t *testing.T) {
 	s.visited = make(map[state][]bounds)
 	s.open = []branch{{}}
-	for len(s.open) > 0 && s.broken == nil {
+	for len(s.open) > 0 && s.broken == nil && s.schedules < mostSchedules {
 		b := s.open[len(s.open)-1]
 		s.open = s.open[:len(s.open)-1]
 		var err error

@@ -1,0 +1,6 @@
+//go:build race
+
+package explore
+
+// The race detector keeps some memory of every bubble for good: gigabytes for all of them. A few thousand show it every path of the code.
+const mostSchedules = 2_000
