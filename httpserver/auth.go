@@ -116,7 +116,7 @@ func (h *Handler) admit(r *http.Request) (*lease.Manager, error) {
 // requestID is the one that was sent, if it is fit to be sent back and logged, else a new one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
-	if id == "" || len(id) > 128 || strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) {
+	if id == "" || len(id) > 256 || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' }) {
 		return "req_" + rand.Text()
 	}
 	return id

@@ -22,8 +22,11 @@
 // With wait, such as 30s, the answer of status is held until the lease has ended or expired, but for 60s at most; it tells how the lease stands by then. Servers
 // need a write timeout longer than that, and [Handler.EndWaits] at their shutdown.
 //
+// All else is answered within [WithStoreTimeout], also by a store that hangs.
+//
 // Bodies are JSON objects; fields that are not known are ignored. ttl is in whole seconds; times are RFC 3339 in UTC, to the second;
-// ttl_left and retry_after_sec are whole seconds, rounded up. Every answer is JSON with a top-level "status", an error too, and carries X-Request-Id.
+// ttl_left and retry_after_sec are whole seconds, rounded up. Every answer is JSON with a top-level "status", an error too, and carries
+// X-Request-Id, the one that was sent if it is printable ASCII of up to 256 bytes.
 //
 // A check-lock is answered "locked" to the first who asks, and "duplicate" to all others until the TTL has passed; the header X-OnceOnly-Status says the
 // same. [WithDuplicateConflict] answers duplicates with 409. Locks and leases of the same key have nothing to do with each other.

@@ -56,6 +56,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
+	m, err := h.admit(r) // before all else, so that who has a bad key is told so, whatever it asks for
+	if err != nil {
+		return nil, err
+	}
 	rt, ok := h.routes[r.URL.Path]
 	if !ok {
 		return nil, errNoEndpoint
@@ -68,10 +72,6 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 		w.Header().Set("Allow", allow)
 		return nil, errMethod
 	}
-	m, err := h.admit(r)
-	if err != nil {
-		return nil, err
-	}
 	c := &call{settings: &h.settings, manager: m, request: r, header: w.Header(), waits: h.waits}
 	if rt.method == http.MethodPost {
 		err = c.readBody(w)
@@ -81,6 +81,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := c.newContext()
+	defer cancel()
+	c.ctx = ctx
 	body, err := rt.serve(c)
 	if err != nil {
 		return nil, &keyed{c.key, c.where, err}

@@ -233,7 +233,7 @@ func TestWhatOnlyWeHave(t *testing.T) {
 		s.post("/v1/ai/extend", `{"key":"k","lease_id":"`+id+`"}`).want(t, 200, object{"lease_id": id})
 	})
 	t.Run("a request id is echoed if it is fit to be, and made if not", func(t *testing.T) {
-		for sent, echoed := range map[string]bool{"abc-1": true, "": false, "a b": false, strings.Repeat("x", 129): false} {
+		for sent, echoed := range map[string]bool{"abc-1": true, "": false, "run 7": true, "a\tb": false, "é": false, strings.Repeat("x", 256): true, strings.Repeat("x", 257): false} {
 			r := request(http.MethodGet, "/v1/ai/status?key=k", "")
 			r.Header.Set("X-Request-Id", sent)
 			if got := s.do(r).header.Get("X-Request-Id"); (got == sent) != echoed {
@@ -271,6 +271,11 @@ func TestErrors(t *testing.T) {
 		}, 401, "unauthorized", "Missing Authorization Bearer token", ""},
 		{"an unknown API key", func(s *server, _ string) reply {
 			r := request(http.MethodGet, "/v1/ai/status?key=k", "")
+			r.Header.Set("Authorization", "Bearer "+apiKey+"x")
+			return s.do(r)
+		}, 403, "forbidden", "Invalid API key", ""},
+		{"an unknown API key at an unknown path", func(s *server, _ string) reply {
+			r := request(http.MethodGet, "/v1/ai/nothing", "")
 			r.Header.Set("Authorization", "Bearer "+apiKey+"x")
 			return s.do(r)
 		}, 403, "forbidden", "Invalid API key", ""},
@@ -550,6 +555,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a short key", m, []httpserver.Option{keys("short", "a")}, "5 bytes, must be from 8 to 256"},
 		{"a key with a space", m, []httpserver.Option{keys("long enough", "a")}, "space"},
 		{"a bad namespace", m, []httpserver.Option{keys("long_enough", "a/b")}, "namespace"},
+		{"a time for the store too short", m, []httpserver.Option{httpserver.WithoutAuth(), httpserver.WithStoreTimeout(time.Millisecond)}, "store_timeout"},
 		{"a body limit too small", m, []httpserver.Option{httpserver.WithoutAuth(), httpserver.WithMaxBodyBytes(1)}, "max_body_bytes"},
 		{"a rate of nothing", m, []httpserver.Option{httpserver.WithoutAuth(), httpserver.WithRateLimit(0, 1)}, "rate_limit"},
 		{"no logger", m, []httpserver.Option{httpserver.WithoutAuth(), httpserver.WithLogger(nil)}, "logger"},

@@ -16,7 +16,7 @@ func acquire(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, acquired, err := c.manager.Acquire(c.request.Context(), c.key, opt)
+	l, acquired, err := c.manager.Acquire(c.ctx, c.key, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func extend(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, err := c.manager.Extend(c.request.Context(), c.key, leaseID, ttl)
+	l, err := c.manager.Extend(c.ctx, c.key, leaseID, ttl)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func complete(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return c.ended(c.manager.Complete(c.request.Context(), c.key, leaseID, done))
+	return c.ended(c.manager.Complete(c.ctx, c.key, leaseID, done))
 }
 
 func fail(c *call) (any, error) {
@@ -59,7 +59,7 @@ func fail(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return c.ended(c.manager.Fail(c.request.Context(), c.key, leaseID, f))
+	return c.ended(c.manager.Fail(c.ctx, c.key, leaseID, f))
 }
 
 func cancel(c *call) (any, error) {
@@ -67,7 +67,7 @@ func cancel(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return c.ended(c.manager.Cancel(c.request.Context(), c.key, leaseID, reason))
+	return c.ended(c.manager.Cancel(c.ctx, c.key, leaseID, reason))
 }
 
 func (c *call) ended(l lease.Lease, err error) (any, error) {
@@ -93,7 +93,7 @@ func result(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, err := c.manager.Result(c.request.Context(), c.key)
+	l, err := c.manager.Result(c.ctx, c.key)
 	if err != nil {
 		return nil, err
 	}

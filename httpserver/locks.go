@@ -27,7 +27,7 @@ func checkLock(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, locked, err := c.manager.CheckLock(c.request.Context(), c.key, opt)
+	l, locked, err := c.manager.CheckLock(c.ctx, c.key, opt)
 	if err != nil {
 		return nil, err
 	}

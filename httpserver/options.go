@@ -3,6 +3,7 @@ package httpserver
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -17,6 +18,7 @@ type settings struct {
 	authentics   int // how many options said who may call
 	keys         map[string]string
 	maxBodyBytes int64
+	storeTimeout time.Duration
 	hideLeaseIDs bool
 
 	duplicateConflict bool
@@ -47,6 +49,10 @@ func WithoutAuth() Option {
 // WithMaxBodyBytes sets how large a request's body may be; 1 MiB unless set, which is more than the largest result, from 1 KiB to 64 MiB.
 func WithMaxBodyBytes(n int64) Option { return func(s *settings) { s.maxBodyBytes = n } }
 
+// WithStoreTimeout sets how long a request waits for the store before it is answered with 503, give or take half a second to find out what became of a write; 4 seconds
+// unless set, since clients of the hosted API give up after 5, and then do not know what happened; from 100 ms to 10 minutes. A status that is held comes later by as much as it was to be held.
+func WithStoreTimeout(d time.Duration) Option { return func(s *settings) { s.storeTimeout = d } }
+
 // WithHiddenLeaseIDs keeps the holder's lease id from pollers: only the answer to who acquires or extends a lease has it. With the id, whoever
 // may poll could also end the lease.
 func WithHiddenLeaseIDs() Option { return func(s *settings) { s.hideLeaseIDs = true } }
@@ -66,7 +72,7 @@ func WithRateLimit(perSecond float64, burst int) Option {
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 
 func newSettings(m *lease.Manager, opts []Option) (settings, error) {
-	s := settings{maxBodyBytes: 1 << 20, logger: slog.New(slog.DiscardHandler)}
+	s := settings{maxBodyBytes: 1 << 20, storeTimeout: 4 * time.Second, logger: slog.New(slog.DiscardHandler)}
 	for _, o := range opts {
 		o(&s)
 	}
@@ -82,6 +88,8 @@ func newSettings(m *lease.Manager, opts []Option) (settings, error) {
 		return invalid("options", fmt.Sprintf("%d of WithAPIKeys, WithAuthenticator and WithoutAuth given, must be one", s.authentics))
 	case s.maxBodyBytes < 1<<10 || s.maxBodyBytes > 64<<20:
 		return invalid("max_body_bytes", fmt.Sprintf("%d, must be from %d to %d", s.maxBodyBytes, 1<<10, 64<<20))
+	case s.storeTimeout < 100*time.Millisecond || s.storeTimeout > 10*time.Minute:
+		return invalid("store_timeout", fmt.Sprintf("%v, must be from 100ms to 10m", s.storeTimeout))
 	case s.limits != nil && (!(s.perSecond > 0) || s.burst < 1):
 		return invalid("rate_limit", fmt.Sprintf("%v per second and %d at once, both must be greater than 0", s.perSecond, s.burst))
 	}

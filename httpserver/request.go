@@ -23,7 +23,8 @@ type call struct {
 	*settings
 	manager *lease.Manager
 	request *http.Request
-	header  http.Header // of the answer
+	header  http.Header     // of the answer
+	ctx     context.Context // of what is asked of the store
 	waits   context.Context
 
 	where    string                     // "body" or "query": where the fields are
@@ -53,6 +54,10 @@ func (e badRequest) Error() string {
 		fmt.Fprintf(&b, "%s: %s", strings.Join(p.Loc, "."), p.Msg)
 	}
 	return b.String()
+}
+
+func (c *call) newContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.request.Context(), c.storeTimeout)
 }
 
 func (c *call) readBody(w http.ResponseWriter) error {

@@ -34,14 +34,17 @@ func (c *call) wait() time.Duration {
 
 // statusWithin is the status once the lease has ended or expired, but as it stands after d at the latest.
 func (c *call) statusWithin(d time.Duration) (lease.Lease, error) {
-	if d > 0 {
-		ctx, cancel := context.WithTimeout(c.request.Context(), d)
-		defer cancel()
-		defer context.AfterFunc(c.waits, cancel)()
-		l, err := c.manager.Wait(ctx, c.key)
-		if err == nil || ctx.Err() == nil {
-			return l, err
-		}
+	if d == 0 {
+		return c.manager.Status(c.ctx, c.key)
 	}
-	return c.manager.Status(c.request.Context(), c.key)
+	held, endHeld := context.WithTimeout(c.request.Context(), d)
+	defer endHeld()
+	defer context.AfterFunc(c.waits, endHeld)()
+	l, err := c.manager.Wait(held, c.key)
+	if err == nil || held.Err() == nil {
+		return l, err
+	}
+	ctx, cancel := c.newContext()
+	defer cancel()
+	return c.manager.Status(ctx, c.key)
 }

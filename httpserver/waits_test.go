@@ -1,6 +1,7 @@
 package httpserver_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/httpserver"
 )
@@ -16,7 +18,12 @@ import (
 // waiting is a server in a synctest bubble, by whose clock it goes.
 func waiting(t *testing.T) (*server, *httpserver.Handler) {
 	t.Helper()
-	m, err := lease.NewManager(memory.New())
+	return waitingFor(t, memory.New())
+}
+
+func waitingFor(t *testing.T, store backend.Backend) (*server, *httpserver.Handler) {
+	t.Helper()
+	m, err := lease.NewManager(store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,5 +113,51 @@ func TestStatusShowsTheHoldersNotes(t *testing.T) {
 	s.post("/v1/ai/lease", `{"key":"k","metadata":{"progress":"half"}}`)
 	if m, ok := s.get("/v1/ai/status", "k").body["metadata"].(map[string]any); !ok || m["progress"] != "half" {
 		t.Errorf("metadata is %v", m)
+	}
+}
+
+// hung is a store that does not answer.
+type hung struct{ backend.Backend }
+
+func (hung) Get(ctx context.Context, _ string) (backend.Entry, error) {
+	<-ctx.Done()
+	return backend.Entry{}, ctx.Err()
+}
+
+func (hung) CompareAndSet(ctx context.Context, _ string, _ uint64, _ []byte, _ time.Duration) (uint64, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// TestAHungStoreIsTold: before the clients of the hosted API give up, which is after five seconds.
+func TestAHungStoreIsTold(t *testing.T) {
+	const body = `{"key":"k","lease_id":"lease_1","error_code":"e"}`
+	for _, c := range []struct {
+		name   string
+		ask    func(s *server) reply
+		status string
+		took   time.Duration
+	}{
+		{"status", func(s *server) reply { return s.get("/v1/ai/status", "k") }, "unavailable", 4 * time.Second},
+		{"result", func(s *server) reply { return s.get("/v1/ai/result", "k") }, "unavailable", 4 * time.Second},
+		{"status, held", func(s *server) reply { return s.status("k", "3s") }, "unavailable", 7 * time.Second},
+		{"lease", func(s *server) reply { return s.post("/v1/ai/lease", body) }, "unknown_outcome", 4500 * time.Millisecond},
+		{"check-lock", func(s *server) reply { return s.post("/v1/check-lock", body) }, "unknown_outcome", 4500 * time.Millisecond},
+		{"extend", func(s *server) reply { return s.post("/v1/ai/extend", body) }, "unavailable", 4 * time.Second}, // of what this server has not seen: it is read first
+		{"complete", func(s *server) reply { return s.post("/v1/ai/complete", body) }, "unavailable", 4 * time.Second},
+		{"fail", func(s *server) reply { return s.post("/v1/ai/fail", body) }, "unavailable", 4 * time.Second},
+		{"cancel", func(s *server) reply { return s.post("/v1/ai/cancel", body) }, "unavailable", 4 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _ := waitingFor(t, hung{})
+				begun := time.Now()
+				got := c.ask(s)
+				got.want(t, 503, object{"status": c.status, "key": "k"})
+				if took := time.Since(begun); took != c.took || got.header.Get("Retry-After") == "" {
+					t.Errorf("answered after %v, want %v; Retry-After is %q", took, c.took, got.header.Get("Retry-After"))
+				}
+			})
+		})
 	}
 }

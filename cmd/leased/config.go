@@ -24,6 +24,7 @@ type config struct {
 	maxTTL            time.Duration
 	retention         time.Duration
 	clockSkew         time.Duration
+	storeTimeout      time.Duration
 	rateLimit         float64
 
 	apiKey string // from the environment alone: a flag could be read by every user of the machine
@@ -43,6 +44,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	fs.DurationVar(&c.maxTTL, "max-ttl", 30*24*time.Hour, "the longest TTL that is granted; a longer one is clamped")
 	fs.DurationVar(&c.retention, "retention", 7*24*time.Hour, "how long an ended lease stays readable")
 	fs.DurationVar(&c.clockSkew, "clock-skew", 0, "by how much the clocks of the servers on one store may differ")
+	fs.DurationVar(&c.storeTimeout, "store-timeout", 4*time.Second, "how long a request waits for the store; clients of the hosted API give up after 5s")
 	fs.Float64Var(&c.rateLimit, "rate-limit", 0, "requests `per second` for each namespace, a second's worth at once; 0 for no limit")
 	if err := ff.Parse(fs, args, ff.WithEnvVarPrefix("LEASED")); err != nil {
 		return c, err

@@ -197,6 +197,7 @@ func TestRefusesToRun(t *testing.T) {
 		says string
 	}{
 		{"no authentication for all the world", []string{"--no-auth", "--addr", "0.0.0.0:0"}, "let everybody in"},
+		{"no time for the store", []string{"--no-auth", "--addr", "127.0.0.1:0", "--backend", "memory:", "--store-timeout", "0s"}, "store_timeout"},
 		{"no authentication, and keys", []string{"--no-auth", "--api-keys", "x"}, "leave one of the two away"},
 		{"an unknown store", []string{"--backend", "redis:"}, "unknown scheme"},
 		{"a store in no folder", []string{"--backend", "sqlite:nowhere/leases.db"}, "does not exist: make it first"},

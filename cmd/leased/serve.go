@@ -93,7 +93,7 @@ func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) 
 	if err != nil {
 		return nil, nil, err
 	}
-	opts := []httpserver.Option{httpserver.WithLogger(log)}
+	opts := []httpserver.Option{httpserver.WithLogger(log), httpserver.WithStoreTimeout(c.storeTimeout)}
 	if c.hideLeaseIDs {
 		opts = append(opts, httpserver.WithHiddenLeaseIDs())
 	}
