@@ -64,7 +64,11 @@ func natsServer(connections int) func(t testing.TB) []whole {
 }
 
 func natsCluster(t testing.TB) []whole {
-	return natsHandles(t, natstest.StartCluster(t).URL(), 3, natskv.WithReplicas(3))
+	all := natsHandles(t, natstest.StartCluster(t).URL(), 3, natskv.WithReplicas(3))
+	for i, s := range all {
+		all[i] = patient{s}
+	}
+	return all
 }
 
 func natsHandles(t testing.TB, url string, connections int, opts ...natskv.Option) (all []whole) {
