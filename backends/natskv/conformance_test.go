@@ -22,7 +22,7 @@ func suite(t *testing.T, url string, crash func(bucket string), opts ...natskv.O
 	bucketOf := map[backend.Backend]string{}
 	bound := func(t *testing.T, bucket string) backend.Backend {
 		t.Helper()
-		s := open(t, url, append(opts, natskv.WithBucket(bucket))...)
+		s := natstest.Patient{Store: open(t, url, append(opts, natskv.WithBucket(bucket))...)}
 		bucketOf[s] = bucket
 		return s
 	}

@@ -66,7 +66,7 @@ func natsServer(connections int) func(t testing.TB) []whole {
 func natsCluster(t testing.TB) []whole {
 	all := natsHandles(t, natstest.StartCluster(t).URL(), 3, natskv.WithReplicas(3))
 	for i, s := range all {
-		all[i] = patient{s}
+		all[i] = natstest.Patient{Store: s}
 	}
 	return all
 }
