@@ -189,20 +189,22 @@ func TestAnExtensionIsTriedAgainInTheTimeOfTheShorterTTL(t *testing.T) {
 
 // TestAResultThatPanicsWhenEncoded: nothing goes on extending the lease.
 func TestAResultThatPanicsWhenEncoded(t *testing.T) {
-	m, clock := newManager(t, memory.New())
-	func() {
-		defer func() { recover() }()
-		lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (bomb, error) { return bomb{}, nil }, withTTL(time.Minute))
-	}()
-	n := clock.Timers()
-	for range 60 {
-		clock.Advance(10 * time.Second)
-		time.Sleep(3 * time.Millisecond)
-	}
-	l, _ := m.Status(ctx, "k")
-	if n != 0 || l.State == lease.StateInProgress {
-		t.Errorf("%d timers left; 10 min after Do had panicked, TTL 1m: %s, version %d", n, l.State, l.Version)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t, memory.New())
+		func() {
+			defer func() { recover() }()
+			lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (bomb, error) { return bomb{}, nil }, withTTL(time.Minute))
+		}()
+		n := clock.Timers()
+		for range 60 {
+			clock.Advance(10 * time.Second)
+			synctest.Wait()
+		}
+		l, _ := m.Status(ctx, "k")
+		if n != 0 || l.State == lease.StateInProgress {
+			t.Errorf("%d timers left; 10 min after Do had panicked, TTL 1m: %s, version %d", n, l.State, l.Version)
+		}
+	})
 }
 
 // TestOldNewsWhileTheLeaseIsExtended: others have waited for the key since before this lease, and their watch lags: it tells of an absence, and then of this lease, while an extension is under way.
@@ -408,19 +410,21 @@ func TestDoTellsWhatStoodInTheWay(t *testing.T) {
 }
 
 func TestAWallClockThatIsSetBackCostsNothing(t *testing.T) {
-	m, clock := newManager(t, memory.New())
-	_, err := lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) {
-		step := func(d time.Duration) { clock.Advance(d); time.Sleep(5 * time.Millisecond) }
-		step(time.Second)
-		step(-10 * time.Minute)
-		for range 30 {
-			step(5 * time.Second)
+	synctest.Test(t, func(t *testing.T) {
+		m, clock := newManager(t, memory.New())
+		_, err := lease.Do(ctx, m, "k", func(ctx context.Context, h *lease.Held) (int, error) {
+			step := func(d time.Duration) { clock.Advance(d); synctest.Wait() }
+			step(time.Second)
+			step(-10 * time.Minute)
+			for range 30 {
+				step(5 * time.Second)
+			}
+			return 0, context.Cause(ctx)
+		}, withTTL(time.Minute))
+		if err != nil {
+			t.Errorf("healthy store, clock set back: %v", err)
 		}
-		return 0, context.Cause(ctx)
-	}, withTTL(time.Minute))
-	if err != nil {
-		t.Errorf("healthy store, clock set back: %v", err)
-	}
+	})
 }
 
 func TestOneHungCallCostsNothing(t *testing.T) {

@@ -284,7 +284,7 @@ func TestManyMigrateAFileAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			s, err := sqlite.Open(context.Background(), path)
+			s, err := sqlite.Open(context.Background(), path, sqlite.WithBusyTimeout(time.Minute)) // on a slow disk the last waits for the syncs of seven
 			if err != nil {
 				t.Error(err)
 				return

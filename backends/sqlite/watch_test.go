@@ -218,7 +218,6 @@ func TestManyWatchesCostOneGoroutine(t *testing.T) {
 	for i := range 1000 {
 		watch(t, t.Context(), s, fmt.Sprint(i%100))
 	}
-	if after := runtime.NumGoroutine(); after > before+2 { // one of ours, and perhaps one of the runtime's
-		t.Errorf("%d goroutines before, %d after", before, after)
-	}
+	// One of ours, and perhaps one of the runtime's. Those that the driver starts for a statement may take a while to end.
+	eventually(t, "the watches have one goroutine", func() bool { return runtime.NumGoroutine() <= before+2 })
 }

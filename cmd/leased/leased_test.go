@@ -148,6 +148,9 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	if err := os.WriteFile("keys", []byte("# ours\nkey_of_alice alice\n\n  key_of_bob\tbob # and theirs\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod("keys", 0o644); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
 	t.Setenv("LEASED_BACKEND", "memory:")
 	t.Setenv("LEASED_API_KEYS", "keys")
 	t.Setenv("LEASED_API_KEY", "key_of_default")
@@ -279,6 +282,7 @@ func TestPythonClient(t *testing.T) {
 		t.Run(scheme, func(t *testing.T) {
 			inEmptyFolder(t)
 			t.Setenv("LEASED_API_KEY", "test_key_of_python")
+			t.Setenv("no_proxy", "127.0.0.1") // the library would take the environment's proxy there too
 			d := startDaemon(t, "--backend", store)
 			out, err := exec.CommandContext(t.Context(), python, script, d.url, "test_key_of_python").CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "all answers are as the client expects") {

@@ -100,9 +100,11 @@ func (c *Cluster) await(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	patience := time.Second // without a leader nobody answers; with a slow disk it takes longer each time, and never ends if it is always begun anew
 	Eventually(t, "the cluster places three replicas", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
+		patience += time.Second
 		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "probe", Subjects: []string{"probe"}, Replicas: size}); err != nil {
 			return false
 		}

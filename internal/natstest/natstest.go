@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,12 +50,18 @@ func Alone(t testing.TB) *server.Server {
 	return Start(t, Options(t.TempDir()))
 }
 
+// nextPort begins anywhere, since the tests of several packages run at once.
+var nextPort atomic.Int64
+
+func init() { nextPort.Store(rand.Int64N(22_000)) }
+
 // FreePort is a port that nobody uses just now, and that the system gives to nobody by itself: it gives those from 32768 on to whoever connects, and a
-// server that restarts would find its own taken.
+// server that restarts would find its own taken. Nor does it come twice in one process: several are asked for before the first is used, and a server that is
+// stopped comes back to its own.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000)))
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+nextPort.Add(1)%22_000))
 		if err != nil {
 			continue
 		}
@@ -65,12 +72,12 @@ func FreePort(t testing.TB) int {
 	return 0
 }
 
-// Eventually waits for what must become true, and fails the test if it does not.
+// Eventually waits for what must become true, and fails the test if it does not: long enough for several elections, and for a slow disk.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not after 30 s: %s", what)
+			t.Fatalf("not after a minute: %s", what)
 		}
 	}
 }

@@ -43,11 +43,11 @@ func TestDoIsToldOfItsLoss(t *testing.T) {
 					case <-ctx.Done():
 						told = time.Since(begun)
 						return "", context.Cause(ctx)
-					case <-time.After(10 * time.Second):
+					case <-time.After(30 * time.Second):
 						return "not told", nil
 					}
 				}, lease.WithAcquireOptions(lease.AcquireOptions{TTL: 24 * time.Hour}))
-				if !errors.Is(err, lease.ErrLost) || told > 2*time.Second { // the watch begins after 50 ms
+				if !errors.Is(err, lease.ErrLost) || told > 10*time.Second { // the watch begins after 50 ms; the machine may be busy
 					t.Errorf("%s: told %v, after %v", name, err, told)
 				}
 				t.Logf("%s: told after %v", name, told.Round(time.Millisecond))
