@@ -19,9 +19,9 @@ import (
 
 var ctx = context.Background()
 
-func set(t testing.TB, b backend.Backend, key string, expected uint64, value string, keep time.Duration) uint64 {
+func set(t testing.TB, s natstest.Store, key string, expected uint64, value string, keep time.Duration) uint64 {
 	t.Helper()
-	revision, err := b.CompareAndSet(ctx, key, expected, []byte(value), keep)
+	revision, err := natstest.Patient{Store: s}.CompareAndSet(ctx, key, expected, []byte(value), keep)
 	if err != nil {
 		t.Fatal(err)
 	}
