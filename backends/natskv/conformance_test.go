@@ -48,6 +48,7 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceOfACluster looks at a quarter of the cases unless -rapid.checks is given: a write takes as many times as long.
 func TestConformanceOfACluster(t *testing.T) {
+	t.Parallel()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
 		f.Value.Set("25")
 		t.Cleanup(func() { f.Value.Set(f.DefValue) })

@@ -8,15 +8,15 @@
 //	manager, err := lease.NewManager(store, lease.WithClockSkew(2*time.Second))
 //
 // [Store] is a backend.Backend, and also a backend.Lister and a backend.Watcher. It needs a server of version 2.11 or later
-// to drop what need not be kept; an older one keeps everything.
+// to drop what need not be kept; an older one keeps everything. A replicated bucket needs 2.11, and 2.12 to be read without a write each time.
 //
 // # What it guarantees
 //
 // A compare-and-set is one message that the stream stores only if the last one under the key has the expected number; it carries the keep as the message's
-// TTL. The numbers are the stream's own, which only grow, and serve as revisions. Reads are answered by the stream's leader, never by a replica that lags, nor by a leader
-// that has lost touch with the majority: such a one does not know for some ten seconds that it leads no more, so every few seconds it is asked when it last
-// heard from the others, and its answers are refused with backend.ErrUnavailable if that was too long ago. A
-// call that fails with backend.ErrUnavailable has written nothing, and will not; after any other error the write may have been applied, or may still be.
+// TTL. The numbers are the stream's own, which only grow, and serve as revisions. Reads are answered by the stream's leader, never by a replica that lags, nor by a
+// server that leads no more: one that was cut off from the others does not know that for some twenty seconds. So an answer of a replicated bucket is believed if nobody else can have been elected
+// since a write that the leader took, and else, or for half a minute after an election, if the leader takes another, of no consequence, that compares with what was read: a message under the name
+// "=fence". A call that fails with backend.ErrUnavailable has written nothing, and will not; after any other error the write may have been applied, or may still be.
 //
 // # What it does not
 //
@@ -44,5 +44,5 @@
 //	{"format":1,"state":"in_progress",...}
 //	$ nats kv watch leases
 //
-// Change nothing by hand.
+// "=fence" is nobody's lease. Change nothing by hand.
 package natskv

@@ -21,6 +21,7 @@ func failed(op, key string, err error) error {
 var (
 	errClosed           = fmt.Errorf("%w: the store is closed", backend.ErrUnavailable)
 	errConnectionClosed = fmt.Errorf("%w: the connection is closed", backend.ErrUnavailable)
+	errFull             = fmt.Errorf("%w: the bucket is full", backend.ErrUnavailable)
 	errNotConnected     = fmt.Errorf("%w: not connected to a server", backend.ErrUnavailable)
 )
 
@@ -56,7 +57,7 @@ func writeFailed(err error) error {
 	case code == codeResources || code == codeResourcesAccount || code == codeResourcesMemory || code == codeResourcesStorage:
 		return fmt.Errorf("%w: the server has no room left: raise the limits of JetStream or of the account: %w", backend.ErrUnavailable, err)
 	case code == codeStoreFailed && fullStream(err):
-		return fmt.Errorf("%w: the bucket is full: raise its limits: %w", backend.ErrUnavailable, err)
+		return fmt.Errorf("%w: raise its limits: %w", errFull, err)
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: no server has the bucket just now (no leader, no JetStream, or the bucket is gone): %w", backend.ErrUnavailable, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded):

@@ -14,12 +14,17 @@ const pageOverlap = 1000
 
 // names returns what stands under the bucket's subjects, of deleted entries too. The server sends them sorted, a hundred thousand at a time.
 func (s *Store) names(ctx context.Context) ([]string, error) {
-	subjects, err := allPages(func(offset int) ([]string, int, error) { return s.page(ctx, offset) }, pageOverlap)
+	var least uint64 // what a server has that has all that was acknowledged before
+	if s.leader.isReplicated() {
+		w, err := s.fence(ctx, "", 0)
+		if err != nil {
+			return nil, err
+		}
+		least = w.number
+	}
+	subjects, err := allPages(func(offset int) ([]string, int, error) { return s.page(ctx, offset, least) }, pageOverlap)
 	if err != nil {
 		return nil, s.hinted(readFailed(err))
-	}
-	if err := s.leader.vouch(ctx); err != nil {
-		return nil, err
 	}
 	for i, subject := range subjects {
 		subjects[i] = subject[len(s.prefix):]
@@ -60,8 +65,8 @@ func allPages(page func(offset int) (names []string, total int, err error), over
 	}
 }
 
-// page asks the stream's leader. The client can only ask for all pages at once.
-func (s *Store) page(ctx context.Context, offset int) (subjects []string, total int, err error) {
+// page asks the stream's leader, and refuses the answer of one that has not come as far as least. The client can only ask for all pages at once.
+func (s *Store) page(ctx context.Context, offset int, least uint64) (subjects []string, total int, err error) {
 	ctx, cancel := s.patience(ctx)
 	defer cancel()
 	request, err := json.Marshal(map[string]any{"subjects_filter": s.prefix + ">", "offset": offset})
@@ -76,6 +81,7 @@ func (s *Store) page(ctx context.Context, offset int) (subjects []string, total 
 		Error *jetstream.APIError `json:"error"`
 		Total int                 `json:"total"`
 		State struct {
+			LastSeq  uint64            `json:"last_seq"`
 			Subjects map[string]uint64 `json:"subjects"`
 		} `json:"state"`
 	}
@@ -84,6 +90,9 @@ func (s *Store) page(ctx context.Context, offset int) (subjects []string, total 
 	}
 	if info.Error != nil {
 		return nil, 0, info.Error
+	}
+	if info.State.LastSeq < least {
+		return nil, 0, errNoMajority
 	}
 	subjects = make([]string, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {

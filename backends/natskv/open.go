@@ -119,16 +119,17 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 		return nil, failed(explained(err, s))
 	}
 	life, end := context.WithCancel(context.Background())
-	return &Store{
-		leader: newLeader(stream),
-		nc:     nc, js: js, stream: stream, kv: kv,
+	store := &Store{
+		nc: nc, js: js, stream: stream, kv: kv,
 		prefix:  subjectPrefix(s.bucket),
 		bucket:  s.bucket,
 		timeout: s.timeout,
 		expires: config.AllowMsgTTL,
 		life:    life,
 		end:     end,
-	}, nil
+	}
+	store.leader = newLeader(store, config.Replicas > 1)
+	return store, nil
 }
 
 func streamName(bucket string) string    { return "KV_" + bucket }

@@ -119,23 +119,36 @@ func (m message) entry(key string) backend.Entry {
 	return backend.Entry{Key: key, Value: m.value, Revision: m.sequence}
 }
 
-// last asks the stream's leader for what it has under name.
+// last asks the stream's leader for what it has under name, until it is certain that it was the leader who answered.
 func (s *Store) last(ctx context.Context, name string) (message, error) {
-	raw, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return message{}, s.hinted(readFailed(err))
+	begun := time.Now()
+	for pause := busyPauseFirst; ; pause = min(2*pause, busyPauseMost) {
+		raw, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return message{}, s.hinted(readFailed(err))
+		}
+		m := message{}
+		if raw != nil {
+			m = message{raw.Sequence, raw.Data, isMarker(raw.Header)}
+		}
+		err = s.leader.vouch(ctx, name, m.sequence)
+		switch {
+		case err == nil:
+			if m.live() {
+				s.granted.add(m.sequence)
+			}
+			return m, nil
+		case !errors.Is(err, backend.ErrConflict):
+			return message{}, err
+		case time.Since(begun) > s.timeout:
+			return message{}, errNoMajority
+		}
+		select { // written meanwhile, or not by who leads
+		case <-ctx.Done():
+			return message{}, fmt.Errorf("%w: %w", backend.ErrUnavailable, ctx.Err())
+		case <-time.After(pause):
+		}
 	}
-	if err := s.leader.vouch(ctx); err != nil {
-		return message{}, err
-	}
-	if raw == nil {
-		return message{}, nil
-	}
-	m := message{raw.Sequence, raw.Data, isMarker(raw.Header)}
-	if m.live() {
-		s.granted.add(m.sequence)
-	}
-	return m, nil
 }
 
 // isMarker tells a deletion, ours or one by a tool, and what the server leaves when it drops a message in a bucket with limit markers.
@@ -250,20 +263,34 @@ func (s *Store) publish(ctx context.Context, name string, expected uint64, value
 	if ttl := wholeSeconds(keep); ttl > 0 && s.expires {
 		m.Header[jetstream.MsgTTLHeader] = []string{strconv.FormatInt(ttl, 10) + "s"}
 	}
+	sent := time.Now()
 	ack, err := untilCompared(ctx, s.timeout, func() (*jetstream.PubAck, error) { return s.js.PublishMsg(ctx, m) })
 	if err != nil {
 		verdict := writeFailed(err)
 		if errors.Is(verdict, backend.ErrConflict) {
-			if err := s.leader.vouch(ctx); err != nil {
-				return 0, err // refused, so nothing was written, but perhaps by a number that has long been replaced
+			if err := s.confirmConflict(ctx, name, expected); err != nil {
+				return 0, err
 			}
 		}
 		return 0, &publishError{s.hinted(verdict), err}
 	}
+	s.leader.took(written{sent, ack.Sequence})
 	if operation == "" {
 		s.granted.add(ack.Sequence)
 	}
 	return ack.Sequence, nil
+}
+
+// confirmConflict returns an error if a write was refused, perhaps, by a server that compared it with a number that has long been replaced. Nothing was written.
+func (s *Store) confirmConflict(ctx context.Context, name string, expected uint64) error {
+	if s.leader.vouched() {
+		return nil
+	}
+	m, err := s.last(ctx, name)
+	if err == nil && m.sequence == expected {
+		return errDeposed
+	}
+	return err
 }
 
 // publishError is what a publish came to, and what the server said.

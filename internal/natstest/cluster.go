@@ -78,6 +78,12 @@ func (c *Cluster) Cut(i int) {
 // Heal joins what was cut, and waits until all three count on each other.
 func (c *Cluster) Heal(t testing.TB) {
 	t.Helper()
+	c.Join()
+	c.await(t)
+}
+
+// Join joins what was cut.
+func (c *Cluster) Join() {
 	for i := range size {
 		for j := range size {
 			if j != i {
@@ -85,7 +91,6 @@ func (c *Cluster) Heal(t testing.TB) {
 			}
 		}
 	}
-	c.await(t)
 }
 
 // await waits until three replicas can be placed.

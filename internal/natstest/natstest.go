@@ -75,9 +75,9 @@ func FreePort(t testing.TB) int {
 // Eventually waits for what must become true, and fails the test if it does not: long enough for several elections, and for a slow disk.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not after a minute: %s", what)
+			t.Fatalf("not after two minutes: %s", what)
 		}
 	}
 }
