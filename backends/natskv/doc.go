@@ -7,8 +7,8 @@
 //	defer store.Close()
 //	manager, err := lease.NewManager(store, lease.WithClockSkew(2*time.Second))
 //
-// [Store] is a backend.Backend, and also a backend.Lister and a backend.Watcher. It needs a server of version 2.11 or later
-// to drop what need not be kept; an older one keeps everything. A replicated bucket needs 2.11, and 2.12 to be read without a write each time.
+// [Store] is a backend.Backend, and also a backend.Lister and a backend.Watcher. It needs servers of version 2.11 or
+// later to drop what need not be kept, or for several replicas; older ones keep everything. With several replicas those before 2.12 cost a write with each read.
 //
 // # What it guarantees
 //

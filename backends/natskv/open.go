@@ -1,6 +1,7 @@
 package natskv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 		return nil, failed(explained(err, s))
 	}
 	config := stream.CachedInfo().Config
-	if problem := unsuitable(config, s.bucket); problem != "" {
+	if problem := cmp.Or(unsuitable(config, s.bucket), tooOld(nc.ConnectedServerVersion(), config.Replicas)); problem != "" {
 		return nil, failed(errors.New(problem))
 	}
 	kv, err := js.KeyValue(ctx, s.bucket)
@@ -194,4 +195,14 @@ func unsuitable(c jetstream.StreamConfig, bucket string) string {
 		return edit("it does not acknowledge writes", "--ack")
 	}
 	return ""
+}
+
+// tooOld says what to do about a server that cannot be read with certainty, or "": one that cannot compare a fence with another message. A version that cannot be read is
+// left to show what it can.
+func tooOld(version string, replicas int) string {
+	var major, minor int
+	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 || replicas < 2 || major > 2 || major == 2 && minor >= 11 {
+		return ""
+	}
+	return fmt.Sprintf("a bucket of %d replicas needs servers of version 2.11 or later, this one has %s: upgrade them, or use one replica", replicas, version)
 }
