@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -42,13 +43,57 @@ type leader struct {
 	info  func(ctx context.Context) (*jetstream.StreamInfo, error)
 	fence func(ctx context.Context, name string, number uint64) (written, error) // backend.ErrConflict if it is another number
 
-	asking chan struct{} // holds one token; who has it asks
+	asking turn
+	fences [fenceLanes]lane
 
 	mu         sync.Mutex
 	replicated bool
 	latest     written
 	until      time.Time // up to here all answers are the leader's
 	young      time.Time // up to here another may believe that it leads
+}
+
+// fenceLanes is how many fences are under way at once, at most.
+const fenceLanes = 64
+
+// lane is where the fences of some names go one after the other: the server does not compare two at once that are about the same name.
+type lane struct {
+	turn
+	name   string // of the last fence
+	number uint64
+}
+
+// turn is for what one does at a time, for all who wait: what it comes to is good for all who have come before it was begun.
+type turn struct {
+	token chan struct{} // holds one; who has it uses what follows
+	begun time.Time     // the last that came to an end
+	err   error
+}
+
+func newTurn() turn {
+	t := turn{token: make(chan struct{}, 1)}
+	t.token <- struct{}{}
+	return t
+}
+
+func (t *turn) take(ctx context.Context) error {
+	select {
+	case <-t.token:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", backend.ErrUnavailable, ctx.Err())
+	}
+}
+
+func (t *turn) give() { t.token <- struct{}{} }
+
+// note notes what was done, unless it came to nothing for a reason that is the caller's alone, and reports whether it did.
+func (t *turn) note(ctx context.Context, begun time.Time, err error) bool {
+	if err != nil && ctx.Err() != nil {
+		return false
+	}
+	t.begun, t.err = begun, err
+	return true
 }
 
 // written is a write that was taken.
@@ -61,10 +106,12 @@ func newLeader(s *Store, replicated bool) *leader {
 	l := &leader{
 		info:       func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.stream.Info(ctx) },
 		fence:      s.fence,
-		asking:     make(chan struct{}, 1),
+		asking:     newTurn(),
 		replicated: replicated,
 	}
-	l.asking <- struct{}{}
+	for i := range l.fences {
+		l.fences[i].turn = newTurn()
+	}
 	return l
 }
 
@@ -77,21 +124,26 @@ func (l *leader) took(w written) {
 	}
 }
 
-// vouch is to be called after an answer has come that number is the last under name. It returns backend.ErrConflict if it is not, and another error unless the answer is certain to be the leader's.
-func (l *leader) vouch(ctx context.Context, name string, number uint64) error {
+// vouch is to be called after an answer has come, to what was asked then, that number is the last under name. It returns backend.ErrConflict if it is not, and another error unless the answer is
+// certain to be the leader's.
+func (l *leader) vouch(ctx context.Context, asked time.Time, name string, number uint64) error {
 	if l.vouched() {
 		return nil
 	}
 	if !l.isYoung() {
-		select {
-		case <-l.asking:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", backend.ErrUnavailable, ctx.Err())
+		if err := l.asking.take(ctx); err != nil {
+			return err
 		}
-		release := sync.OnceFunc(func() { l.asking <- struct{}{} })
+		release := sync.OnceFunc(l.asking.give)
 		defer release()
+		if l.asking.err != nil && !l.asking.begun.Before(asked) {
+			return l.asking.err
+		}
 		if !l.vouched() && !l.isYoung() { // else another has asked
-			if err := l.ask(ctx); err != nil {
+			begun := time.Now()
+			err := l.ask(ctx)
+			l.asking.note(ctx, begun, err)
+			if err != nil {
 				return err
 			}
 		}
@@ -102,12 +154,34 @@ func (l *leader) vouch(ctx context.Context, name string, number uint64) error {
 			release() // what one finds out is of no use to the next
 		}
 	}
-	w, err := l.fence(ctx, name, number)
-	switch {
-	case err == nil:
-		l.took(w)
-	case errors.Is(err, errFull): // so nobody writes, and what the leader says about itself has to do
+	err := l.compare(ctx, asked, name, number)
+	if errors.Is(err, errFull) { // so nobody writes, and what the leader says about itself has to do
 		return l.ask(ctx)
+	}
+	return err
+}
+
+var laneSeed = maphash.MakeSeed()
+
+// compare has number compared by a fence that was sent after asked.
+func (l *leader) compare(ctx context.Context, asked time.Time, name string, number uint64) error {
+	lane := &l.fences[maphash.String(laneSeed, name)%fenceLanes]
+	if err := lane.take(ctx); err != nil {
+		return err
+	}
+	defer lane.give()
+	same := lane.name == name && lane.number == number
+	away := lane.err != nil && !errors.Is(lane.err, backend.ErrConflict) // for any name
+	if (same || away) && !lane.begun.Before(asked) {
+		return lane.err
+	}
+	begun := time.Now()
+	w, err := l.fence(ctx, name, number)
+	if err == nil {
+		l.took(w)
+	}
+	if lane.note(ctx, begun, err) {
+		lane.name, lane.number = name, number
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package natskv
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,7 +78,8 @@ func TestVouch(t *testing.T) {
 					t.Helper()
 					cost = what{}
 					for range times {
-						if err := l.vouch(t.Context(), "k", 1); !errors.Is(err, tt.want) {
+						time.Sleep(time.Microsecond) // or it would be asked for at the time of the fence before
+						if err := l.vouch(t.Context(), time.Now(), "k", 1); !errors.Is(err, tt.want) {
 							t.Errorf("%v, want %v", err, tt.want)
 						}
 					}
@@ -114,6 +116,89 @@ func TestSilence(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
+}
+
+// TestManyShareAFence: of all who read one key at once, one has it compared; who reads another number, or begins later, has it compared again.
+func TestManyShareAFence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fences := 0
+		l := newLeader(&Store{}, true)
+		l.young = time.Now().Add(time.Hour)
+		l.fence = func(ctx context.Context, _ string, number uint64) (written, error) {
+			fences++
+			sent := time.Now()
+			time.Sleep(time.Millisecond)
+			switch {
+			case ctx.Err() != nil:
+				return written{}, ctx.Err()
+			case number > 3:
+				return written{}, errNotConnected
+			case number > 2:
+				return written{}, backend.ErrConflict
+			}
+			return written{sent, number}, nil
+		}
+		read := func(number uint64, want error) {
+			asked := time.Now()
+			time.Sleep(time.Microsecond)
+			if err := l.vouch(t.Context(), asked, "k", number); !errors.Is(err, want) {
+				t.Errorf("%d: %v, want %v", number, err, want)
+			}
+		}
+		for _, tt := range []struct {
+			name   string
+			reads  func(all *sync.WaitGroup)
+			fences int
+		}{
+			{"64 at once", func(all *sync.WaitGroup) {
+				for range 64 {
+					all.Go(func() { read(1, nil) })
+				}
+			}, 1},
+			{"and 64 while the fence is under way", func(all *sync.WaitGroup) {
+				all.Go(func() { read(1, nil) })
+				time.Sleep(500 * time.Microsecond)
+				for range 64 {
+					all.Go(func() { read(1, nil) })
+				}
+			}, 2},
+			{"two numbers", func(all *sync.WaitGroup) {
+				all.Go(func() { read(1, nil) })
+				all.Go(func() { read(2, nil) })
+			}, 2},
+			{"what is refused is refused to all", func(all *sync.WaitGroup) {
+				for range 64 {
+					all.Go(func() { read(3, backend.ErrConflict) })
+				}
+			}, 1},
+			{"who gives up says nothing about the store", func(all *sync.WaitGroup) {
+				all.Go(func() { read(1, nil) })
+				time.Sleep(100 * time.Microsecond)
+				all.Go(func() {
+					ctx, cancel := context.WithCancel(t.Context())
+					time.AfterFunc(1200*time.Microsecond, cancel)
+					if err := l.vouch(ctx, time.Now(), "k", 2); !errors.Is(err, context.Canceled) {
+						t.Errorf("%v, want that it was cancelled", err)
+					}
+				})
+				time.Sleep(100 * time.Microsecond)
+				all.Go(func() { read(2, nil) })
+			}, 3},
+			{"and so is what is not answered, whatever the number", func(all *sync.WaitGroup) {
+				for n := range uint64(64) {
+					all.Go(func() { read(4+n, errNotConnected) })
+				}
+			}, 1},
+		} {
+			fences = 0
+			var all sync.WaitGroup
+			tt.reads(&all)
+			all.Wait()
+			if fences != tt.fences {
+				t.Errorf("%s: %d fences, want %d", tt.name, fences, tt.fences)
+			}
+		}
+	})
 }
 
 func TestTooOld(t *testing.T) {

@@ -123,6 +123,7 @@ func (m message) entry(key string) backend.Entry {
 func (s *Store) last(ctx context.Context, name string) (message, error) {
 	begun := time.Now()
 	for pause := busyPauseFirst; ; pause = min(2*pause, busyPauseMost) {
+		asked := time.Now()
 		raw, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return message{}, s.hinted(readFailed(err))
@@ -131,7 +132,7 @@ func (s *Store) last(ctx context.Context, name string) (message, error) {
 		if raw != nil {
 			m = message{raw.Sequence, raw.Data, isMarker(raw.Header)}
 		}
-		err = s.leader.vouch(ctx, name, m.sequence)
+		err = s.leader.vouch(ctx, asked, name, m.sequence)
 		switch {
 		case err == nil:
 			if m.live() {

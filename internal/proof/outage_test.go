@@ -82,6 +82,7 @@ func TestOutages(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait for elections most of the time
 			c := natstest.StartCluster(t)
 			stores := each(t, c)
 			var began atomic.Bool
