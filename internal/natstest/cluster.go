@@ -109,11 +109,14 @@ func (c *Cluster) await(t testing.TB) {
 	Eventually(t, "the cluster places three replicas", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		patience += time.Second
-		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "probe", Subjects: []string{"probe"}, Replicas: size}); err != nil {
-			return false
+		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "probe", Subjects: []string{"probe"}, Replicas: size})
+		if err == nil {
+			err = js.DeleteStream(ctx, "probe")
 		}
-		return js.DeleteStream(ctx, "probe") == nil
+		if ctx.Err() != nil {
+			patience = min(2*patience, 16*time.Second)
+		}
+		return err == nil
 	})
 }
 

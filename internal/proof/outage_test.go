@@ -57,6 +57,7 @@ func each(t *testing.T, c *natstest.Cluster) spread {
 // TestOutages has clients of all three servers of a cluster work while it loses its leader, and while it is cut in two. What the store took is known only to
 // the store here; what the clients were told is checked.
 func TestOutages(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
 	for name, outage := range map[string]func(t *testing.T, c *natstest.Cluster, whole spread){
 		"the leader is stopped and comes back": func(t *testing.T, c *natstest.Cluster, _ spread) {
 			i := c.Leader(t, "leases")
@@ -82,7 +83,7 @@ func TestOutages(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // they wait for elections most of the time
+			t.Parallel()
 			c := natstest.StartCluster(t)
 			stores := each(t, c)
 			var began atomic.Bool

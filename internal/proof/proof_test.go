@@ -151,6 +151,7 @@ func TestMemory(t *testing.T) {
 
 // TestSQLite crashes the store and reopens it from what a crash leaves.
 func TestSQLite(t *testing.T) {
+	t.Parallel()
 	var y tally
 	for s := range seeds(40, 0) {
 		store, path := openSQLite(t, "")
@@ -197,6 +198,7 @@ func openSQLite(t *testing.T, crashed string) (backend.Backend, string) {
 }
 
 func TestNATS(t *testing.T) {
+	t.Parallel()
 	for name, setup := range map[string]func(t *testing.T) (url string, replicas int){
 		"alone":   func(t *testing.T) (string, int) { return natstest.Alone(t).ClientURL(), 1 },
 		"cluster": func(t *testing.T) (string, int) { return natstest.StartCluster(t).URL(), 3 },
