@@ -38,7 +38,8 @@ const deposedFor = 30 * time.Second
 // good for one answer. The other is good for all answers until window after a write, any write, was sent that has been taken: the stream's information names a leader that has this write, and
 // it has led for so long that none before it can still believe that it leads.
 //
-// An election that begins although the leader is well, by a server that alone is cut off from it, is not seen for up to a second, the time of a heartbeat.
+// An election that begins although the leader is well, by a server that alone is cut off from it, is not seen for up to a second, the time of a heartbeat. Nor is it
+// noticed if a server that was stopped for longer than deposedFor, and asked just as it goes on, answers before it has heard from the others.
 type leader struct {
 	info  func(ctx context.Context) (*jetstream.StreamInfo, error)
 	fence func(ctx context.Context, name string, number uint64) (written, error) // backend.ErrConflict if it is another number
