@@ -23,9 +23,7 @@ func (s *Store) fence(ctx context.Context, name string, number uint64) (written,
 		m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(number, 10)}
 		m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{s.prefix + name}
 	}
-	if s.expires {
-		m.Header[jetstream.MsgTTLHeader] = []string{strconv.FormatInt(wholeSeconds(keepMarker), 10) + "s"}
-	}
+	s.expire(m, keepMarker)
 	sent := time.Now()
 	ack, err := untilCompared(ctx, s.timeout, func() (*jetstream.PubAck, error) { return s.js.PublishMsg(ctx, m) })
 	if err != nil {

@@ -20,6 +20,7 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		s.leader.took(w) // good also for the entries that are read next
 		least = w.number
 	}
 	subjects, err := allPages(func(offset int) ([]string, int, error) { return s.page(ctx, offset, least) }, pageOverlap)

@@ -261,9 +261,7 @@ func (s *Store) publish(ctx context.Context, name string, expected uint64, value
 	if operation != "" {
 		m.Header["KV-Operation"] = []string{operation}
 	}
-	if ttl := wholeSeconds(keep); ttl > 0 && s.expires {
-		m.Header[jetstream.MsgTTLHeader] = []string{strconv.FormatInt(ttl, 10) + "s"}
-	}
+	s.expire(m, keep)
 	sent := time.Now()
 	ack, err := untilCompared(ctx, s.timeout, func() (*jetstream.PubAck, error) { return s.js.PublishMsg(ctx, m) })
 	if err != nil {
@@ -313,6 +311,13 @@ func lastSequence(err error) uint64 {
 	_, number, _ := strings.Cut(e.Description, ": ")
 	n, _ := strconv.ParseUint(number, 10, 64)
 	return n
+}
+
+// expire has the server drop m after keep, if it can.
+func (s *Store) expire(m *nats.Msg, keep time.Duration) {
+	if ttl := wholeSeconds(keep); ttl > 0 && s.expires {
+		m.Header[jetstream.MsgTTLHeader] = []string{strconv.FormatInt(ttl, 10) + "s"}
+	}
 }
 
 // wholeSeconds rounds up, since the server cuts fractions off; 0 is for ever, and so is what is longer than the server can count.
