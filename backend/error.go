@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Error says which call of which store failed, and why. Backends wrap in it what they return. Its text is made only when somebody reads it: a lost
-// compare-and-set is an everyday answer.
+// Error says which call of which store failed, and why. Backends wrap in it what they return. Its
+// text is made only when somebody reads it: a lost compare-and-set is an everyday answer.
 type Error struct {
 	Store string // the backend's package: "sqlite", "natskv"
 	Op    string // "get", "compare-and-set", "compare-and-delete", "list" or "watch"
@@ -20,7 +20,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Quote quotes a key for a message, which it keeps readable, and bounded, whatever the key: of one with more than 64 bytes it shows the first.
+// Quote quotes a key for a message, which it keeps readable, and bounded, whatever the key: of one
+// with more than 64 bytes it shows the first.
 func Quote(key string) string {
 	const most = 64
 	if len(key) <= most {
