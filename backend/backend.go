@@ -92,7 +92,8 @@ type Entry struct {
 // rules:
 //
 //   - A call made after Close has returned fails promptly with [ErrClosed] and writes nothing. That
-//     holds for all methods, those of optional capabilities included.
+//     holds for all methods, those of optional capabilities included. Only an ended context or an
+//     invalid argument may be reported instead.
 //   - A call that is under way when Close is called may end in any way that it could have ended
 //     before, or with ErrClosed. A write whose fate is not known returns another error than
 //     ErrClosed: its outcome is unknown, as after any such error.

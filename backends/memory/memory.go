@@ -1,8 +1,9 @@
 // Package memory is a [backend.Backend] in the memory of one process: for tests, and for programs whose
 // leases need not outlive them.
 //
-// It is as exact as the durable backends, and the fastest by far. It starts no goroutine and needs no closing. Entries whose keep has
-// ended are dropped as others are written, so that the store takes at most about twice the room of what it must keep.
+// It is as exact as the durable backends, and the fastest by far. It starts no goroutine, and a program
+// that lets go of a store need not close it. Entries whose keep has ended are dropped as others are
+// written, so that the store takes at most about twice the room of what it must keep.
 package memory
 
 import (
@@ -39,6 +40,7 @@ type shard struct {
 	revision uint64 // of the last write in this shard, so that no key's revision is ever used again
 	writes   int    // since the last sweep
 	watchers map[string][]*watcher
+	closed   bool // then there are no entries and no watchers
 }
 
 type entry struct {
@@ -56,8 +58,27 @@ func New() *Store {
 	return s
 }
 
-// Close does nothing; it is there because stores have it.
-func (s *Store) Close() error { return nil }
+// Close drops all entries and ends all watches. Every later call fails with [backend.ErrClosed],
+// whoever makes it: a store in memory has one handle, which all share. Close always returns nil, and
+// may be called more than once.
+func (s *Store) Close() error {
+	for i := range s.shards {
+		s.shards[i].close()
+	}
+	return nil
+}
+
+func (sh *shard) close() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.closed, sh.entries = true, nil
+	for _, of := range sh.watchers {
+		for _, w := range of {
+			w.end()
+		}
+	}
+	sh.watchers = nil
+}
 
 func (s *Store) shard(key string) *shard {
 	return &s.shards[maphash.String(s.seed, key)%shardCount]
@@ -74,8 +95,12 @@ func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
 	sh := s.shard(key)
 	sh.mu.RLock()
 	e, ok := sh.entries[key]
+	closed := sh.closed
 	sh.mu.RUnlock()
-	if !ok {
+	switch {
+	case closed:
+		return backend.Entry{}, backend.ErrClosed
+	case !ok:
 		return backend.Entry{}, backend.ErrNotFound
 	}
 	return e.public(key), nil
@@ -101,7 +126,10 @@ func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, 
 	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.entries[key].revision != expected {
+	switch {
+	case sh.closed:
+		return 0, backend.ErrClosed
+	case sh.entries[key].revision != expected:
 		return 0, backend.ErrConflict
 	}
 	sh.sweep(now)
@@ -123,16 +151,17 @@ func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint6
 	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	switch sh.entries[key].revision {
-	case expected:
-		delete(sh.entries, key)
-		sh.notify(key, entry{})
-		return nil
-	case 0:
+	switch now := sh.entries[key].revision; {
+	case sh.closed:
+		return backend.ErrClosed
+	case now == 0:
 		return backend.ErrNotFound
-	default:
+	case now != expected:
 		return backend.ErrConflict
 	}
+	delete(sh.entries, key)
+	sh.notify(key, entry{})
+	return nil
 }
 
 // sweep drops what need not be kept any more, once as many writes have come as there are entries, which makes
@@ -159,7 +188,12 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry
 				yield(backend.Entry{}, err)
 				return
 			}
-			for _, e := range s.shards[i].list(prefix) {
+			found, err := s.shards[i].list(prefix)
+			if err != nil {
+				yield(backend.Entry{}, err)
+				return
+			}
+			for _, e := range found {
 				if !yield(e, nil) {
 					return
 				}
@@ -168,14 +202,17 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry
 	}
 }
 
-func (sh *shard) list(prefix string) []backend.Entry {
+func (sh *shard) list(prefix string) ([]backend.Entry, error) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
+	if sh.closed {
+		return nil, backend.ErrClosed
+	}
 	var found []backend.Entry
 	for key, e := range sh.entries {
 		if strings.HasPrefix(key, prefix) {
 			found = append(found, e.public(key))
 		}
 	}
-	return found
+	return found, nil
 }

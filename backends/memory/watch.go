@@ -7,10 +7,12 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// watcher is one call of Watch. Its channel holds at most the newest state not yet taken. Only who
-// holds the shard's lock sends, replaces or closes.
+// watcher is one call of Watch. Its channel holds at most the newest state not yet taken. The shard's
+// lock is held by whoever sends, replaces or closes.
 type watcher struct {
 	states chan backend.Entry
+	forget func() bool // forgets the context
+	ended  bool        // states is closed
 }
 
 // Watch implements [backend.Watcher].
@@ -21,28 +23,40 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 	if err := backend.CheckKey(key); err != nil {
 		return nil, err
 	}
-	w := &watcher{make(chan backend.Entry, 1)}
+	w := &watcher{states: make(chan backend.Entry, 1)}
 	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.closed {
+		return nil, backend.ErrClosed
+	}
 	if sh.watchers == nil {
 		sh.watchers = make(map[string][]*watcher)
 	}
 	sh.watchers[key] = append(sh.watchers[key], w)
 	w.send(key, sh.entries[key])
-	context.AfterFunc(ctx, func() { sh.unwatch(key, w) })
+	w.forget = context.AfterFunc(ctx, func() { sh.unwatch(key, w) })
 	return w.states, nil
 }
 
 func (sh *shard) unwatch(key string, w *watcher) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if w.ended { // the store was closed
+		return
+	}
 	rest := slices.DeleteFunc(sh.watchers[key], func(other *watcher) bool { return other == w })
 	if len(rest) == 0 {
 		delete(sh.watchers, key)
 	} else {
 		sh.watchers[key] = rest
 	}
+	w.end()
+}
+
+func (w *watcher) end() {
+	w.ended = true
+	w.forget()
 	close(w.states)
 }
 

@@ -11,15 +11,20 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-func failed(op, key string, err error) error {
+// failed wraps what a call of the store came to.
+func (s *Store) failed(op, key string, err error) error {
 	if err == nil {
 		return nil
+	}
+	// A call that did nothing because Close was called meanwhile says so: asking again is in vain.
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if s.life.Err() != nil && errors.Is(err, backend.ErrUnavailable) && !ended {
+		err = fmt.Errorf("%w: %v", backend.ErrClosed, err)
 	}
 	return &backend.Error{Store: "natskv", Op: op, Key: key, Err: err}
 }
 
 var (
-	errClosed           = fmt.Errorf("%w: the store is closed", backend.ErrUnavailable)
 	errConnectionClosed = fmt.Errorf("%w: the connection is closed", backend.ErrUnavailable)
 	errFull             = fmt.Errorf("%w: the bucket is full", backend.ErrUnavailable)
 	errNotConnected     = fmt.Errorf("%w: not connected to a server", backend.ErrUnavailable)
@@ -48,7 +53,7 @@ func apiCode(err error) jetstream.ErrorCode {
 // it stores or replicates anything, so refusals for these are certain; a server that could not finish, or did not answer, leaves it open.
 func writeFailed(err error) error {
 	switch code := apiCode(err); {
-	case errors.Is(err, errBusy):
+	case errors.Is(err, errBusy), errors.Is(err, backend.ErrClosed):
 		return err
 	case code == codeWrongSequence:
 		return backend.ErrConflict

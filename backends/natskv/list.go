@@ -17,7 +17,7 @@ const listAhead = 64
 // that no key has is passed over. All names are held in memory while it runs.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
-		fail := func(err error) { yield(backend.Entry{}, failed("list", prefix, err)) }
+		fail := func(err error) { yield(backend.Entry{}, s.failed("list", prefix, err)) }
 		if err := s.ready(ctx); err != nil {
 			fail(err)
 			return

@@ -47,8 +47,9 @@ var (
 // closePatience is how long Close lets the server take back the consumers of watches. Without their connection it does so a few seconds later.
 const closePatience = 500 * time.Millisecond
 
-// Close ends all watches, and the connection if [Open] made it. Calls made later fail with backend.ErrUnavailable; to those that are under way it is
-// as if the connection broke. It may be called more than once.
+// Close ends all watches, and the connection if [Open] made it. Calls made later fail with
+// backend.ErrClosed. To those that are under way it is as if the connection broke: a write whose answer
+// has not come has an unknown outcome. It may be called more than once.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.end()
@@ -76,7 +77,7 @@ func (s *Store) ready(ctx context.Context) error {
 	}
 	switch {
 	case s.life.Err() != nil:
-		return errClosed
+		return backend.ErrClosed
 	case s.nc.IsClosed():
 		return errConnectionClosed
 	case !s.nc.IsConnected(): // a connection with a buffer would take the call, and send it much later
@@ -88,14 +89,14 @@ func (s *Store) ready(ctx context.Context) error {
 // Get reads key from the stream's leader, as [backend.Backend] says.
 func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
 	if err := s.ready(ctx); err != nil {
-		return backend.Entry{}, failed("get", key, err)
+		return backend.Entry{}, s.failed("get", key, err)
 	}
 	if err := backend.CheckKey(key); err != nil {
-		return backend.Entry{}, failed("get", key, err)
+		return backend.Entry{}, s.failed("get", key, err)
 	}
 	m, err := s.last(ctx, escape(key))
 	if err != nil {
-		return backend.Entry{}, failed("get", key, err)
+		return backend.Entry{}, s.failed("get", key, err)
 	}
 	if !m.live() {
 		return backend.Entry{}, backend.ErrNotFound
@@ -124,6 +125,9 @@ func (s *Store) last(ctx context.Context, name string) (message, error) {
 	begun := time.Now()
 	for pause := busyPauseFirst; ; pause = min(2*pause, busyPauseMost) {
 		asked := time.Now()
+		if s.life.Err() != nil {
+			return message{}, backend.ErrClosed
+		}
 		raw, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return message{}, s.hinted(readFailed(err))
@@ -162,13 +166,13 @@ func isMarker(h nats.Header) bool {
 // max_payload is refused with backend.ErrInvalid.
 func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 	if err := s.ready(ctx); err != nil {
-		return 0, failed("compare-and-set", key, err)
+		return 0, s.failed("compare-and-set", key, err)
 	}
 	if err := backend.CheckWrite(key, value, keep); err != nil {
-		return 0, failed("compare-and-set", key, err)
+		return 0, s.failed("compare-and-set", key, err)
 	}
 	revision, err := s.compareAndSet(ctx, escape(key), expected, value, keep)
-	return revision, failed("compare-and-set", key, err)
+	return revision, s.failed("compare-and-set", key, err)
 }
 
 func (s *Store) compareAndSet(ctx context.Context, name string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
@@ -224,12 +228,12 @@ var errAbsent = fmt.Errorf("%w: %w", backend.ErrConflict, backend.ErrNotFound)
 // it, and `nats kv` knows it as a deletion.
 func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint64) error {
 	if err := s.ready(ctx); err != nil {
-		return failed("compare-and-delete", key, err)
+		return s.failed("compare-and-delete", key, err)
 	}
 	if err := backend.CheckDelete(key, expected); err != nil {
-		return failed("compare-and-delete", key, err)
+		return s.failed("compare-and-delete", key, err)
 	}
-	return failed("compare-and-delete", key, s.compareAndDelete(ctx, escape(key), expected))
+	return s.failed("compare-and-delete", key, s.compareAndDelete(ctx, escape(key), expected))
 }
 
 func (s *Store) compareAndDelete(ctx context.Context, name string, expected uint64) error {
@@ -263,7 +267,12 @@ func (s *Store) publish(ctx context.Context, name string, expected uint64, value
 	}
 	s.expire(m, keep)
 	sent := time.Now()
-	ack, err := untilCompared(ctx, s.timeout, func() (*jetstream.PubAck, error) { return s.js.PublishMsg(ctx, m) })
+	ack, err := untilCompared(ctx, s.timeout, func() (*jetstream.PubAck, error) {
+		if s.life.Err() != nil { // Close was called since the last try, which wrote nothing
+			return nil, backend.ErrClosed
+		}
+		return s.js.PublishMsg(ctx, m)
+	})
 	if err != nil {
 		verdict := writeFailed(err)
 		if errors.Is(verdict, backend.ErrConflict) {

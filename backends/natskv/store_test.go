@@ -258,7 +258,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			return err
 		},
 	} {
-		if err := call(); !errors.Is(err, backend.ErrUnavailable) {
+		if err := call(); !errors.Is(err, backend.ErrClosed) {
 			t.Errorf("%s after Close: %v", what, err)
 		}
 	}

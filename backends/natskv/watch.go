@@ -22,10 +22,10 @@ const (
 // watch goes on at the next, at once if the client was connected to it, within half a minute if not; states in between may be skipped.
 func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
 	if err := s.ready(ctx); err != nil {
-		return nil, failed("watch", key, err)
+		return nil, s.failed("watch", key, err)
 	}
 	if err := backend.CheckKey(key); err != nil {
-		return nil, failed("watch", key, err)
+		return nil, s.failed("watch", key, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	unlink := context.AfterFunc(s.life, cancel)
@@ -41,13 +41,13 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 	}
 	if err := w.subscribe(ctx); err != nil {
 		w.release()
-		return nil, failed("watch", key, err)
+		return nil, s.failed("watch", key, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life.Err() != nil {
 		w.release()
-		return nil, failed("watch", key, errClosed)
+		return nil, s.failed("watch", key, backend.ErrClosed)
 	}
 	s.watchers.Go(func() { w.run(ctx) })
 	return w.states, nil

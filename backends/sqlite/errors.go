@@ -18,8 +18,6 @@ func failed(op, key string, err error) error {
 	return &backend.Error{Store: "sqlite", Op: op, Key: key, Err: err}
 }
 
-var errClosed = fmt.Errorf("%w: the store is closed", backend.ErrUnavailable)
-
 // errNoVerdict is what a request holds from when it is taken until it is judged. It is
 // seen only if the leader panics in between.
 var errNoVerdict = errors.New("the writer stopped in the middle of the transaction; the outcome is unknown")

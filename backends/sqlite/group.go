@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ailease/lease/backend"
 )
 
 // Bounds of one transaction. Its first request is always taken.
@@ -75,7 +77,7 @@ func (g *group) do(ctx context.Context, r *request) error {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
-		return errClosed
+		return backend.ErrClosed
 	}
 	if !g.led {
 		g.led = true

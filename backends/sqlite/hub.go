@@ -37,7 +37,7 @@ func (h *hub) add(w *watcher) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return errClosed
+		return backend.ErrClosed
 	}
 	if len(h.watchers) == 0 {
 		h.missed = true // nobody has kept count

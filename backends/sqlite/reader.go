@@ -52,7 +52,7 @@ func (p *pool) take(ctx context.Context) (*reader, error) {
 	}
 	select {
 	case <-p.closed:
-		return nil, errClosed
+		return nil, backend.ErrClosed
 	default:
 	}
 	select {
@@ -66,7 +66,7 @@ func (p *pool) take(ctx context.Context) (*reader, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-p.closed:
-		return nil, errClosed
+		return nil, backend.ErrClosed
 	}
 }
 

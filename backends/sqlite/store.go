@@ -68,8 +68,9 @@ func newStore(ctx context.Context, path string, o settings) (*Store, error) {
 	return s, nil
 }
 
-// Close ends all watches, waits for the calls that are under way, and closes the file. Calls made
-// later fail with backend.ErrUnavailable. It may be called more than once.
+// Close ends all watches, waits for the calls that are under way, and closes the file. A write that is
+// under way is carried out, and its caller gets the outcome. Calls made later fail with
+// backend.ErrClosed. It may be called more than once.
 func (s *Store) Close() error {
 	s.close.Do(func() {
 		s.group.close()

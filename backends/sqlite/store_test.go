@@ -148,7 +148,7 @@ func TestErrorsNameTheOperationAndTheKeyButNotAllOfALongOne(t *testing.T) {
 	}
 }
 
-func TestAfterCloseEveryCallIsUnavailable(t *testing.T) {
+func TestClosedStoreFailsEveryCall(t *testing.T) {
 	ctx, s := context.Background(), open(t, newPath(t))
 	set(t, s, "k", 0, "v")
 	for range 2 { // closing twice is fine
@@ -157,18 +157,18 @@ func TestAfterCloseEveryCallIsUnavailable(t *testing.T) {
 		}
 	}
 	_, err := s.Get(ctx, "k")
-	wantError(t, err, backend.ErrUnavailable)
+	wantError(t, err, backend.ErrClosed)
 	_, err = s.CompareAndSet(ctx, "k", 1, nil, 0)
-	wantError(t, err, backend.ErrUnavailable)
-	wantError(t, s.CompareAndDelete(ctx, "k", 1), backend.ErrUnavailable)
+	wantError(t, err, backend.ErrClosed)
+	wantError(t, s.CompareAndDelete(ctx, "k", 1), backend.ErrClosed)
 	_, err = s.Watch(ctx, "k")
-	wantError(t, err, backend.ErrUnavailable)
+	wantError(t, err, backend.ErrClosed)
 	for _, err := range s.List(ctx, "") {
-		wantError(t, err, backend.ErrUnavailable)
+		wantError(t, err, backend.ErrClosed)
 	}
 }
 
-func TestCallsThatRaceWithCloseSucceedOrAreUnavailable(t *testing.T) {
+func TestCallsThatRaceWithCloseSucceedOrSayClosed(t *testing.T) {
 	ctx, path := context.Background(), newPath(t)
 	s := open(t, path)
 	acknowledged, begun := make(chan int), make(chan struct{}, 8)
@@ -179,7 +179,7 @@ func TestCallsThatRaceWithCloseSucceedOrAreUnavailable(t *testing.T) {
 			for {
 				_, err := s.CompareAndSet(ctx, fmt.Sprintf("%d/%d", caller, n), 0, nil, 0)
 				if err != nil {
-					if !errors.Is(err, backend.ErrUnavailable) {
+					if !errors.Is(err, backend.ErrClosed) {
 						t.Error(err)
 					}
 					return
@@ -187,7 +187,7 @@ func TestCallsThatRaceWithCloseSucceedOrAreUnavailable(t *testing.T) {
 				if n++; n == 10 {
 					begun <- struct{}{}
 				}
-				if _, err := s.Get(ctx, "absent"); !errors.Is(err, backend.ErrNotFound) && !errors.Is(err, backend.ErrUnavailable) {
+				if _, err := s.Get(ctx, "absent"); !errors.Is(err, backend.ErrNotFound) && !errors.Is(err, backend.ErrClosed) {
 					t.Error(err)
 				}
 			}
