@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"io"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -8,8 +9,10 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Run checks every promise of [backend.Backend], and of [backend.Lister] and [backend.Watcher] where the backend implements them. Each
-// property opens a store of its own: open returns an empty one that nobody else uses, and leaves its closing to t.Cleanup.
+// Run checks every promise of [backend.Backend], and of [backend.Lister], [backend.Watcher] and
+// io.Closer where [backend.As] finds them. Each property opens a store of its own: open returns an empty
+// one that nobody else uses, and leaves its closing to t.Cleanup. One property closes its store, which
+// t.Cleanup then closes a second time.
 //
 // The options add properties that need more than a constructor can give.
 func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) {
@@ -26,7 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) 
 			if !p.applies(o.b) {
 				t.Skipf("the backend does not have this optional capability: %s", p.promise)
 			}
-			if p.needs == secondHandle {
+			if p.needs == secondHandle || p.needs == closer && extra.second != nil {
 				o.second = extra.second(t, o.b)
 			}
 			if p.needs == crash {
@@ -64,8 +67,8 @@ func (e *extras) allow(c capability) bool {
 // opened is a store under test, with what the property needs of it.
 type opened struct {
 	b      backend.Backend
-	second backend.Backend
-	reopen func() // replaces b
+	second backend.Backend // may be nil
+	reopen func()          // replaces b
 }
 
 // property is one row of the suite. Exactly one of each and once is set.
@@ -107,6 +110,7 @@ var properties = []property{
 	{name: "watch", promise: "Watch sends the newest state first, then later ones, never an earlier one, and always the last", needs: watcher, each: watch},
 	{name: "watch under load", promise: "a watch never goes back in time, whatever is written meanwhile, and always comes to the last state", needs: watcher, each: watchUnderLoad},
 	{name: "watch ends", promise: "when its context ends, a watch closes its channel and leaves nothing running", needs: watcher, once: watchEnds},
+	{name: "closed", promise: "after Close every call fails at once with ErrClosed and writes nothing, watches have ended, and Close does nothing more", needs: closer, once: closed},
 }
 
 type capability uint8
@@ -115,6 +119,7 @@ const (
 	none capability = iota
 	lister
 	watcher
+	closer
 	secondHandle
 	crash
 )
@@ -123,9 +128,11 @@ func (p *property) applies(b backend.Backend) bool {
 	ok := true
 	switch p.needs {
 	case lister:
-		_, ok = b.(backend.Lister)
+		_, ok = backend.As[backend.Lister](b)
 	case watcher:
-		_, ok = b.(backend.Watcher)
+		_, ok = backend.As[backend.Watcher](b)
+	case closer:
+		_, ok = backend.As[io.Closer](b)
 	}
 	return ok
 }

@@ -75,4 +75,13 @@
 //	list by pattern instead of prefix                      list
 //	acknowledged write lost in a crash                     crash
 //	revisions that begin anew after a crash                crash
+//	closed store answers                                   closed
+//	closed store reports unavailable                       closed
+//	closed store asks to be tried again                    closed
+//	closed store says so, and writes all the same          closed
+//	closed store blocks                                    closed
+//	acknowledged write lost in closing                     closed
+//	listing that ends without a word when the store closes closed
+//	watch that outlives its store                          closed
+//	close that fails the second time                       closed
 package conformance

@@ -215,3 +215,60 @@ func only(ctx context.Context, e backend.Entry) <-chan backend.Entry {
 	context.AfterFunc(ctx, func() { close(ch) })
 	return ch
 }
+
+// closable has the fork close by itself, and leave its store to a second handle. Calls of the closed fork
+// come to what they are given.
+func closable(answer error) func(s *memory.Store, f *fork) {
+	return func(s *memory.Store, f *fork) {
+		life, end := context.WithCancel(bg)
+		ended := func() error {
+			if life.Err() != nil {
+				return answer
+			}
+			return nil
+		}
+		f.close = func() error { end(); return nil }
+		f.second = func() backend.Backend { return &fork{Store: s} }
+		f.get = func(ctx context.Context, key string) (backend.Entry, error) {
+			if err := ended(); err != nil {
+				return backend.Entry{}, err
+			}
+			return s.Get(ctx, key)
+		}
+		f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+			if err := ended(); err != nil {
+				return 0, err
+			}
+			return s.CompareAndSet(ctx, key, expected, value, keep)
+		}
+		f.remove = func(ctx context.Context, key string, expected uint64) error {
+			if err := ended(); err != nil {
+				return err
+			}
+			return s.CompareAndDelete(ctx, key, expected)
+		}
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, prefix) {
+					if closed := ended(); closed != nil {
+						e, err = backend.Entry{}, closed
+					}
+					if !yield(e, err) || err != nil {
+						return
+					}
+				}
+				if err := ended(); err != nil {
+					yield(backend.Entry{}, err)
+				}
+			}
+		}
+		f.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
+			if err := ended(); err != nil {
+				return nil, err
+			}
+			ctx, cancel := context.WithCancel(ctx)
+			context.AfterFunc(life, cancel)
+			return s.Watch(ctx, key)
+		}
+	}
+}

@@ -18,6 +18,7 @@ type fork struct {
 	remove func(ctx context.Context, key string, expected uint64) error
 	list   func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error]
 	watch  func(ctx context.Context, key string) (<-chan backend.Entry, error)
+	close  func() error
 
 	second func() backend.Backend // another handle; nil: the fork itself
 	reopen func() backend.Backend // the store after a crash; nil: the fork itself
@@ -58,6 +59,13 @@ func (f *fork) Watch(ctx context.Context, key string) (<-chan backend.Entry, err
 		return f.watch(ctx, key)
 	}
 	return f.Store.Watch(ctx, key)
+}
+
+func (f *fork) Close() error {
+	if f.close != nil {
+		return f.close()
+	}
+	return f.Store.Close()
 }
 
 // newFork returns a sound store, for f to break.

@@ -94,7 +94,7 @@ func raceOfHandles(s *subject, t *rapid.T) {
 }
 
 func watchElsewhere(s *subject, t *rapid.T) {
-	w, ok := s.second.(backend.Watcher)
+	w, ok := backend.As[backend.Watcher](s.second)
 	if !ok {
 		return
 	}

@@ -16,8 +16,9 @@ import (
 
 // all lists what begins with prefix; a key that comes twice fails the case.
 func (s *subject) all(prefix string, during func(n int)) map[string]backend.Entry {
+	l, _ := backend.As[backend.Lister](s.b)
 	found := map[string]backend.Entry{}
-	for e, err := range s.b.(backend.Lister).List(context.Background(), prefix) {
+	for e, err := range l.List(context.Background(), prefix) {
 		if err != nil {
 			s.broken("List %s failed: %v", show(prefix), err)
 		}
@@ -113,7 +114,7 @@ func listCutShort(s *subject, t *rapid.T) {
 		s.mustSet(s.key(fmt.Sprint(i)), 0, nil)
 	}
 	most := rapid.IntRange(1, n).Draw(t, "most")
-	l := s.b.(backend.Lister)
+	l, _ := backend.As[backend.Lister](s.b)
 	s.within("List that its caller breaks off", func() {
 		seen := 0
 		for range l.List(context.Background(), s.id) {

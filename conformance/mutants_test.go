@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"sync"
@@ -446,5 +447,71 @@ var mutants = []mutant{
 			return set(ctx, key, expected, value, keep)
 		}
 		f.reopen = func() backend.Backend { crashed = true; return f }
+	}},
+	{"closed store answers", "closed", func(s *memory.Store, f *fork) {
+		f.close = func() error { return nil }
+	}},
+	{"closed store reports unavailable", "closed", closable(fmt.Errorf("%w: closed", backend.ErrUnavailable))},
+	{"closed store asks to be tried again", "closed", closable(fmt.Errorf("%w: %w", backend.ErrUnavailable, backend.ErrClosed))},
+	{"closed store says so, and writes all the same", "closed", func(s *memory.Store, f *fork) {
+		closable(backend.ErrClosed)(s, f)
+		set := f.set
+		f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+			revision, err := set(ctx, key, expected, value, keep)
+			if errors.Is(err, backend.ErrClosed) {
+				s.CompareAndSet(ctx, key, expected, value, keep)
+			}
+			return revision, err
+		}
+	}},
+	{"closed store blocks", "closed", func(s *memory.Store, f *fork) {
+		closable(backend.ErrClosed)(s, f)
+		get := f.get
+		f.get = func(ctx context.Context, key string) (backend.Entry, error) {
+			e, err := get(ctx, key)
+			if errors.Is(err, backend.ErrClosed) {
+				select {}
+			}
+			return e, err
+		}
+	}},
+	{"acknowledged write lost in closing", "closed", func(s *memory.Store, f *fork) {
+		closable(backend.ErrClosed)(s, f)
+		end := f.close
+		f.close = func() error {
+			end()
+			for e := range s.List(bg, "") {
+				s.CompareAndDelete(bg, e.Key, e.Revision)
+			}
+			return nil
+		}
+	}},
+	{"listing that ends without a word when the store closes", "closed", func(s *memory.Store, f *fork) {
+		closable(backend.ErrClosed)(s, f)
+		list := f.list
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				yielded := false
+				for e, err := range list(ctx, prefix) {
+					if errors.Is(err, backend.ErrClosed) && yielded || !yield(e, err) {
+						return
+					}
+					yielded = true
+				}
+			}
+		}
+	}},
+	{"watch that outlives its store", "closed", func(s *memory.Store, f *fork) {
+		closable(backend.ErrClosed)(s, f)
+		f.watch = s.Watch
+	}},
+	{"close that fails the second time", "closed", func(s *memory.Store, f *fork) {
+		var n atomic.Int32
+		f.close = func() error {
+			if n.Add(1) > 1 {
+				return errors.New("already closed")
+			}
+			return s.Close()
+		}
 	}},
 }

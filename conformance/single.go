@@ -216,7 +216,7 @@ func aliasing(s *subject, t *rapid.T) {
 	s.holds(key, revision, original)
 	scramble("the value it got", s.get(key).Value)
 	s.holds(key, revision, original)
-	if l, ok := s.b.(backend.Lister); ok {
+	if l, ok := backend.As[backend.Lister](s.b); ok {
 		for e, err := range l.List(t.Context(), key) {
 			if err != nil {
 				s.broken("List failed: %v", err)
@@ -225,7 +225,7 @@ func aliasing(s *subject, t *rapid.T) {
 		}
 		s.holds(key, revision, original)
 	}
-	if w, ok := s.b.(backend.Watcher); ok {
+	if w, ok := backend.As[backend.Watcher](s.b); ok {
 		one, other := s.watch(w, key), s.watch(w, key)
 		defer one.end()
 		defer other.end()

@@ -91,7 +91,7 @@ func (w *watching) end() {
 
 func watch(s *subject, t *rapid.T) {
 	key := s.key("k")
-	w := s.b.(backend.Watcher)
+	w, _ := backend.As[backend.Watcher](s.b)
 	var revision uint64
 	var value []byte
 	change := func(t *rapid.T) {
@@ -123,7 +123,7 @@ func watch(s *subject, t *rapid.T) {
 
 func watchUnderLoad(s *subject, t *rapid.T) {
 	key := s.key("k")
-	w := s.b.(backend.Watcher)
+	w, _ := backend.As[backend.Watcher](s.b)
 	writes := rapid.IntRange(1, 20).Draw(t, "writes")
 	slow := rapid.Bool().Draw(t, "slow readers") // who take nothing until all is written
 	var revision uint64
@@ -157,7 +157,7 @@ func watchUnderLoad(s *subject, t *rapid.T) {
 }
 
 func watchEnds(s *subject) {
-	w := s.b.(backend.Watcher)
+	w, _ := backend.As[backend.Watcher](s.b)
 	round := func() {
 		var all []*watching
 		for i := range 10 {

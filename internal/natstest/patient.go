@@ -20,6 +20,9 @@ type Store interface {
 // not written.
 type Patient struct{ Store }
 
+// Unwrap keeps what the store can do besides, such as to be closed.
+func (p Patient) Unwrap() backend.Backend { return p.Store }
+
 const patience = 30 * time.Second
 
 func again[T any](ctx context.Context, call func() (T, error)) (T, error) {

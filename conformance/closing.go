@@ -1,0 +1,228 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ailease/lease/backend"
+)
+
+// The property of a backend that is an io.Closer.
+
+const (
+	closeWriters = 4
+	closeKeys    = 8 // under a listing while the store is closed
+)
+
+// closed closes the store while writers, a listing and a watch run, and then tries every call. The store
+// cannot be used again, so this is done once.
+func closed(s *subject) {
+	k := s.key("k")
+	revision := s.mustSet(k, 0, []byte("v"))
+	doomed := s.key("doomed")
+	doomedAt := s.mustSet(doomed, 0, []byte("v"))
+	var running *watching
+	if w, ok := backend.As[backend.Watcher](s.b); ok {
+		running = s.watch(w, k)
+		defer running.cancel()
+		running.comesTo(revision)
+	}
+
+	writers := s.closeUnderWriters()
+
+	if running != nil {
+		s.within("a watch of a store that was closed", func() {
+			for range running.states { // until the channel is closed
+			}
+		})
+	}
+	s.saysClosed("Get", func(ctx context.Context) error { _, err := s.b.Get(ctx, k); return err })
+	s.saysClosed("Get of an absent key", func(ctx context.Context) error {
+		_, err := s.b.Get(ctx, s.key("absent"))
+		return err
+	})
+	s.saysClosed("CompareAndSet", func(ctx context.Context) error {
+		_, err := s.b.CompareAndSet(ctx, k, revision, []byte("late"), 0)
+		return err
+	})
+	s.saysClosed("CompareAndSet of an absent key", func(ctx context.Context) error {
+		_, err := s.b.CompareAndSet(ctx, s.key("absent"), 0, []byte("late"), time.Hour)
+		return err
+	})
+	s.saysClosed("CompareAndDelete", func(ctx context.Context) error {
+		return s.b.CompareAndDelete(ctx, doomed, doomedAt)
+	})
+	if l, ok := backend.As[backend.Lister](s.b); ok {
+		s.saysClosed("List", func(ctx context.Context) (last error) {
+			for _, err := range l.List(ctx, s.id) {
+				last = err
+			}
+			return last
+		})
+	}
+	if w, ok := backend.As[backend.Watcher](s.b); ok {
+		s.saysClosed("Watch", func(ctx context.Context) error { _, err := w.Watch(ctx, k); return err })
+	}
+	s.close("again")
+
+	if s.second == nil {
+		return
+	}
+	other := s.through(s.second, "second handle")
+	if _, err := s.second.Get(context.Background(), k); errors.Is(err, backend.ErrClosed) {
+		return // it is the same handle, which all share
+	}
+	other.holds(k, revision, []byte("v"))
+	other.holds(doomed, doomedAt, []byte("v"))
+	other.holds(s.key("absent"), 0, nil)
+	for _, w := range writers {
+		w.check(other)
+	}
+}
+
+// close closes the store.
+func (s *subject) close(when string) {
+	c, _ := backend.As[io.Closer](s.b)
+	s.within("Close", func() {
+		err := c.Close()
+		s.step("Close %s -> %v", when, err)
+		if err != nil {
+			s.broken("Close %s failed: %v", when, err)
+		}
+	})
+}
+
+// saysClosed makes a call of the closed store.
+func (s *subject) saysClosed(what string, call func(ctx context.Context) error) {
+	s.within(what+" of a closed store", func() {
+		err := call(context.Background())
+		s.step("%s -> %v", what, err)
+		s.mustBeClosed(what, err)
+	})
+}
+
+func (s *subject) mustBeClosed(what string, err error) {
+	switch {
+	case !errors.Is(err, backend.ErrClosed):
+		s.broken("%s of a closed store returned %v, which is not ErrClosed", what, err)
+	case errors.Is(err, backend.ErrUnavailable):
+		s.broken("%s of a closed store returned %v, which is ErrUnavailable too: it would be tried again", what, err)
+	}
+}
+
+// closeWriter writes one key until the store is closed.
+type closeWriter struct {
+	key      string
+	revision uint64 // that was acknowledged last
+	value    string
+	unknown  bool // the outcome of one more write is
+}
+
+// closeUnderWriters closes the store, from inside the loop of a listing if it lists, and while writers
+// run. It returns when they have ended.
+func (s *subject) closeUnderWriters() []*closeWriter {
+	writers := make([]*closeWriter, closeWriters)
+	var begun sync.WaitGroup
+	begun.Add(closeWriters)
+	var isClosed atomic.Bool
+	s.together(closeWriters+1, func(i int) {
+		if i < closeWriters {
+			w := &closeWriter{key: s.key(fmt.Sprint("writer", i))}
+			writers[i] = w
+			telling := sync.OnceFunc(begun.Done)
+			defer telling() // also if its first write fails
+			w.run(s, &isClosed, telling)
+			return
+		}
+		defer isClosed.Store(true) // also if that fails: the writers must end
+		begun.Wait()
+		s.closeWhileListing()
+	})
+	return writers
+}
+
+// run writes until the store says that it is closed, or the outcome of a write is unknown.
+func (w *closeWriter) run(s *subject, isClosed *atomic.Bool, begun func()) {
+	for n := 0; ; n++ {
+		late := isClosed.Load() // whether Close returned before the call began
+		value := fmt.Sprint(n)
+		revision, err := s.b.CompareAndSet(context.Background(), w.key, w.revision, []byte(value), time.Hour)
+		begun()
+		if err != nil {
+			s.step("CompareAndSet %s expected %d while the store is closed -> %v", show(w.key), w.revision, err)
+		}
+		switch {
+		case late:
+			s.mustBeClosed("CompareAndSet", err)
+			return
+		case errors.Is(err, backend.ErrConflict), errors.Is(err, backend.ErrInvalid):
+			s.broken("CompareAndSet %s at its revision %d failed: %v", show(w.key), w.revision, err)
+		case err == nil:
+			w.revision, w.value = revision, value
+		case errors.Is(err, backend.ErrClosed):
+			return
+		case errors.Is(err, backend.ErrUnavailable): // nothing was written, and it may be tried again
+			time.Sleep(time.Millisecond)
+		default:
+			w.unknown = true
+			return
+		}
+	}
+}
+
+// check looks from elsewhere at what the writer has left.
+func (w *closeWriter) check(s *subject) {
+	if !w.unknown {
+		s.holds(w.key, w.revision, []byte(w.value))
+		return
+	}
+	if e := s.get(w.key); e.Revision < w.revision {
+		s.broken("%s should be at revision %d or later, but is %s", show(w.key), w.revision, showEntry(e, nil))
+	}
+}
+
+// closeWhileListing closes the store when a listing has yielded its first entry. The listing must come to
+// an end that its caller cannot mistake.
+func (s *subject) closeWhileListing() {
+	l, ok := backend.As[backend.Lister](s.b)
+	if !ok {
+		s.close("while others write")
+		return
+	}
+	prefix := s.key("listed")
+	missing := map[string]bool{}
+	for i := range closeKeys {
+		key := prefix + fmt.Sprint(i)
+		s.mustSet(key, 0, nil)
+		missing[key] = true
+	}
+	var last error
+	s.within("a listing during which the store is closed", func() {
+		for e, err := range l.List(context.Background(), prefix) {
+			if last = err; err == nil {
+				if delete(missing, e.Key); len(missing) == closeKeys-1 {
+					s.close("while others write, and a listing runs")
+				}
+			}
+		}
+	})
+	s.step("the listing ends with %v, having missed %d of %d", last, len(missing), closeKeys)
+	switch {
+	case len(missing) == closeKeys:
+		s.broken("List %s yielded nothing, and ended with %v", show(prefix), last)
+	case last != nil:
+		s.mustBeClosed("a step of List", last)
+	case len(missing) > 0:
+		var names []string
+		for key := range missing {
+			names = append(names, show(key))
+		}
+		s.broken("a listing ended without an error when the store was closed, and missed %s", strings.Join(names, ", "))
+	}
+}
