@@ -30,20 +30,24 @@ type Faults struct {
 	MaxDelay time.Duration // 1 ms if it is 0
 }
 
-// Faulty is a backend with bad days, for tests of what is built on one. It passes calls on to another, and has some of them meet
-// faults, drawn from a seed. It is safe for concurrent use.
+// Faulty is a backend with bad days, for tests of what is built on one. It passes calls on to another,
+// and has some of them meet faults, drawn from a seed. It lists and watches if the other does, which
+// [backend.As] finds. It is safe for concurrent use.
 type Faulty struct {
 	faults Faults
 	late   sync.WaitGroup
 
 	mu       sync.Mutex
-	random   *rand.Rand
+	random   *rand.Rand // for the three methods of a Backend
+	reads    *rand.Rand // for listings and watches: whoever watches changes no other call's faults
 	injected map[string]int
 	healed   bool
 	older    map[string]backend.Entry // a state of each key that was read, for Stale
 
 	gate     sync.RWMutex // held for reading while a call is with the store
 	store    backend.Backend
+	life     context.Context // ends with the next crash; guarded by gate, like store
+	end      context.CancelFunc
 	crashing bool // guarded by mu
 }
 
@@ -64,7 +68,12 @@ func NewFaulty(b backend.Backend, f Faults, seed uint64) *Faulty {
 	if f.MaxDelay == 0 {
 		f.MaxDelay = time.Millisecond
 	}
-	return &Faulty{faults: f, store: b, random: rand.New(rand.NewPCG(seed, 0)), injected: map[string]int{}, older: map[string]backend.Entry{}}
+	life, end := context.WithCancel(context.Background())
+	return &Faulty{
+		faults: f, store: b, life: life, end: end,
+		random: rand.New(rand.NewPCG(seed, 0)), reads: rand.New(rand.NewPCG(seed, 1)),
+		injected: map[string]int{}, older: map[string]backend.Entry{},
+	}
 }
 
 type kind string
@@ -89,17 +98,18 @@ func (f *Faults) table() []chance {
 	return []chance{{refused, f.Refused}, {lostRequest, f.LostRequest}, {lostAnswer, f.LostAnswer}, {lateKind, f.Late}, {duplicate, f.Duplicate}, {delay, f.Delay}, {stale, f.Stale}}
 }
 
-// draw returns what a call meets, and for how long something is delayed.
-func (f *Faulty) draw() (kind, time.Duration) {
+// draw returns what a call meets, and for how long something is delayed. The fault is counted under its
+// name, with the call before it if it is a listing or a watch.
+func (f *Faulty) draw(random *rand.Rand, call string) (kind, time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.healed {
 		return fine, 0
 	}
-	x, wait := f.random.Float64(), time.Duration(f.random.Int64N(int64(f.faults.MaxDelay)+1))
+	x, wait := random.Float64(), time.Duration(random.Int64N(int64(f.faults.MaxDelay)+1))
 	for _, c := range f.faults.table() {
 		if x < c.probability {
-			f.injected[string(c.name)]++
+			f.injected[call+string(c.name)]++
 			return c.name, wait
 		}
 		x -= c.probability
@@ -107,7 +117,8 @@ func (f *Faulty) draw() (kind, time.Duration) {
 	return fine, wait
 }
 
-// Injected returns how many faults of each kind there have been.
+// Injected returns how many faults of each kind there have been, under names such as "lost answer",
+// "list: lost answer", "watch: lost answer" and "crash".
 func (f *Faulty) Injected() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -122,12 +133,15 @@ func (f *Faulty) Heal() {
 	f.late.Wait()
 }
 
-// Crash replaces the store by what reopen makes of it. Calls that are with the store at that moment lose their answers; those that come meanwhile wait.
+// Crash replaces the store by what reopen makes of it. Calls that are with the store at that moment lose
+// their answers, and those that come meanwhile wait. Listings and watches end.
 func (f *Faulty) Crash(reopen func(crashed backend.Backend) backend.Backend) {
 	f.setCrashing(true)
 	f.gate.Lock()
 	defer f.gate.Unlock()
 	f.store = reopen(f.store)
+	f.end()
+	f.life, f.end = context.WithCancel(context.Background())
 	f.setCrashing(false)
 }
 
@@ -156,7 +170,7 @@ func (f *Faulty) with(call func(b backend.Backend) error) error {
 
 // Get implements [backend.Backend].
 func (f *Faulty) Get(ctx context.Context, key string) (e backend.Entry, err error) {
-	k, wait := f.draw()
+	k, wait := f.draw(f.random, "")
 	switch k {
 	case refused:
 		return e, fmt.Errorf("%w: injected", backend.ErrUnavailable)
@@ -219,14 +233,15 @@ func (f *Faulty) write(ctx context.Context, call func(context.Context, backend.B
 		})
 	}
 	apply := func() error { return f.with(func(b backend.Backend) error { return call(ctx, b) }) }
-	switch k, wait := f.draw(); k {
+	switch k, wait := f.draw(f.random, ""); k {
 	case refused:
 		return fmt.Errorf("%w: injected", backend.ErrUnavailable)
 	case lostRequest:
 		return unknown(k)
 	case lostAnswer:
-		// A refusal for its arguments is not lost: the client checks these before it sends anything.
-		if err := apply(); errors.Is(err, backend.ErrInvalid) {
+		// A refusal for its arguments, or by a closed store, is not lost: the client checks these
+		// before it sends anything.
+		if err := apply(); errors.Is(err, backend.ErrInvalid) || errors.Is(err, backend.ErrClosed) {
 			return err
 		}
 		return unknown(k)

@@ -1,0 +1,162 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/ailease/lease/backend"
+)
+
+// Unwrap returns the store as [backend.As] is to find it through f. It lists if the store lists, and
+// watches if the store watches, and both have bad days:
+//
+//   - Refused: the call fails with backend.ErrUnavailable.
+//   - LostRequest, Late: the call fails with ErrInjected.
+//   - LostAnswer: the listing fails with ErrInjected after its first entry; the watch closes its channel
+//     after its first state.
+//   - Delay, Duplicate: the call begins up to MaxDelay later.
+//   - A crash: a running listing fails with ErrInjected, and a running watch closes its channel.
+//
+// What else the store can do is found beneath, and has no faults.
+func (f *Faulty) Unwrap() backend.Backend {
+	store, _ := f.standing()
+	under := beneath{f, f}
+	_, lists := backend.As[backend.Lister](store)
+	_, watches := backend.As[backend.Watcher](store)
+	switch {
+	case lists && watches:
+		return struct {
+			beneath
+			faultyLister
+			faultyWatcher
+		}{under, faultyLister{f}, faultyWatcher{f}}
+	case lists:
+		return struct {
+			beneath
+			faultyLister
+		}{under, faultyLister{f}}
+	case watches:
+		return struct {
+			beneath
+			faultyWatcher
+		}{under, faultyWatcher{f}}
+	}
+	return under
+}
+
+// beneath is between a Faulty and its store.
+type beneath struct {
+	backend.Backend // the Faulty
+	f               *Faulty
+}
+
+func (b beneath) Unwrap() backend.Backend {
+	store, _ := b.f.standing()
+	return store
+}
+
+// standing is the store, and a context that ends with its next crash.
+func (f *Faulty) standing() (backend.Backend, context.Context) {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
+	return f.store, f.life
+}
+
+// meet draws what a listing or a watch meets, and is the fault if that keeps the call from the store.
+func (f *Faulty) meet(ctx context.Context, call string) (kind, error) {
+	k, wait := f.draw(f.reads, call+": ")
+	switch k {
+	case refused:
+		return k, fmt.Errorf("%w: injected", backend.ErrUnavailable)
+	case lostRequest, lateKind:
+		return k, unknown(k)
+	case delay, duplicate:
+		return k, sleep(ctx, wait)
+	}
+	return k, nil
+}
+
+type faultyLister struct{ f *Faulty }
+
+// List implements [backend.Lister].
+func (l faultyLister) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+	return func(yield func(backend.Entry, error) bool) {
+		k, err := l.f.meet(ctx, "list")
+		store, life := l.f.standing()
+		lister, ok := backend.As[backend.Lister](store)
+		switch {
+		case err != nil:
+			yield(backend.Entry{}, err)
+			return
+		case !ok:
+			yield(backend.Entry{}, fmt.Errorf("%w: the store does not list since it crashed", errors.ErrUnsupported))
+			return
+		}
+		fault := func(entries int) error {
+			switch {
+			case life.Err() != nil:
+				return unknown("crash")
+			case k == lostAnswer && entries > 0:
+				return unknown(k)
+			}
+			return nil
+		}
+		entries := 0
+		for e, err := range lister.List(ctx, prefix) {
+			if injected := fault(entries); injected != nil {
+				e, err = backend.Entry{}, injected
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+			entries++
+		}
+		if k == lostAnswer {
+			entries++ // that there are no more is lost too
+		}
+		if err := fault(entries); err != nil {
+			yield(backend.Entry{}, err)
+		}
+	}
+}
+
+type faultyWatcher struct{ f *Faulty }
+
+// Watch implements [backend.Watcher].
+func (w faultyWatcher) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
+	k, err := w.f.meet(ctx, "watch")
+	if err != nil {
+		return nil, err
+	}
+	store, life := w.f.standing()
+	watcher, ok := backend.As[backend.Watcher](store)
+	if !ok {
+		return nil, fmt.Errorf("%w: the store does not watch since it crashed", errors.ErrUnsupported)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	from, err := watcher.Watch(ctx, key)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	unlink := context.AfterFunc(life, cancel)
+	to := make(chan backend.Entry)
+	go func() {
+		defer close(to)
+		defer cancel()
+		defer unlink()
+		for e := range from {
+			select {
+			case to <- e:
+			case <-ctx.Done():
+				return
+			}
+			if k == lostAnswer {
+				return
+			}
+		}
+	}()
+	return to, nil
+}
