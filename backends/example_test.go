@@ -8,12 +8,14 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends"
+	_ "github.com/ailease/lease/backends/all" // or only the stores that are wanted
 )
 
 // The store is configuration: a URL from a flag, a file or the environment.
 func ExampleOpen() {
 	ctx := context.Background()
-	store, err := backends.Open(ctx, "memory:") // sqlite:///var/lib/app/leases.db, or nats://host:4222?bucket=leases&replicas=3
+	// Elsewhere sqlite:///var/lib/app/leases.db, or nats://host:4222?bucket=leases&replicas=3.
+	store, err := backends.Open(ctx, "memory:")
 	if err != nil {
 		log.Fatal(err)
 	}

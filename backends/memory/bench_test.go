@@ -35,7 +35,8 @@ func (p *plain) compareAndSet(_ context.Context, key string, expected uint64, va
 	return p.revision, nil
 }
 
-// BenchmarkCompareAndSet has each caller write a key of its own again and again, against the plain map in the same run, in turns.
+// BenchmarkCompareAndSet has each caller write a key of its own again and again, against the plain
+// map in the same run, in turns.
 func BenchmarkCompareAndSet(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {

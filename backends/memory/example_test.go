@@ -13,7 +13,8 @@ import (
 func Example() {
 	ctx := context.Background()
 	s := memory.New()
-	revision, err := s.CompareAndSet(ctx, "chat_1", 0, []byte("draft"), 0) // 0: must be absent; and is kept for ever
+	// The first 0 says that the key must be absent, the second that the entry is kept for ever.
+	revision, err := s.CompareAndSet(ctx, "chat_1", 0, []byte("draft"), 0)
 	if err != nil {
 		log.Fatal(err)
 	}

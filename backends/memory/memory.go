@@ -1,9 +1,11 @@
-// Package memory is a [backend.Backend] in the memory of one process: for tests, and for programs whose
-// leases need not outlive them.
+// Package memory is a [backend.Backend] in the memory of one process: for tests, and for programs
+// whose leases need not outlive them.
 //
-// It is as exact as the durable backends, and the fastest by far. It starts no goroutine, and a program
-// that lets go of a store need not close it. Entries whose keep has ended are dropped as others are
-// written, so that the store takes at most about twice the room of what it must keep.
+// Importing it registers the URL "memory:" with package backends.
+//
+// It is as exact as the durable backends, and the fastest by far. It starts no goroutine, and a
+// program that lets go of a store need not close it. Entries whose keep has ended are dropped as
+// others are written, so that the store takes at most about twice the room of what it must keep.
 package memory
 
 import (
@@ -23,7 +25,7 @@ const shardCount = 64
 // Store is a store in memory. It is safe for concurrent use. Make it with [New].
 type Store struct {
 	seed   maphash.Seed
-	birth  time.Time // keep is counted from here on the monotonic clock, which no clock change disturbs
+	birth  time.Time // keep is counted from here, by the monotonic clock
 	shards [shardCount]shard
 }
 
@@ -59,8 +61,8 @@ func New() *Store {
 }
 
 // Close drops all entries and ends all watches. Every later call fails with [backend.ErrClosed],
-// whoever makes it: a store in memory has one handle, which all share. Close always returns nil, and
-// may be called more than once.
+// whoever makes it: a store in memory has one handle, which all share. Close always returns nil,
+// and may be called more than once.
 func (s *Store) Close() error {
 	for i := range s.shards {
 		s.shards[i].close()
@@ -164,8 +166,8 @@ func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint6
 	return nil
 }
 
-// sweep drops what need not be kept any more, once as many writes have come as there are entries, which makes
-// its cost a constant per write.
+// sweep drops what need not be kept any more, once as many writes have come as there are entries,
+// which makes its cost a constant per write.
 func (sh *shard) sweep(now time.Duration) {
 	sh.writes++
 	if now == 0 || sh.writes <= len(sh.entries) {
@@ -180,7 +182,8 @@ func (sh *shard) sweep(now time.Duration) {
 	}
 }
 
-// List implements [backend.Lister]. It looks at one shard at a time, and holds no lock while it yields.
+// List implements [backend.Lister]. It looks at one shard at a time, and holds no lock while it
+// yields.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
 		for i := range s.shards {

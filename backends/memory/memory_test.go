@@ -43,7 +43,8 @@ func TestCloseEndsWatches(t *testing.T) {
 	}
 }
 
-// TestCloseUnderWriters: a writer that races with Close succeeds or gets ErrClosed, and is never stuck.
+// TestCloseUnderWriters: a writer that races with Close succeeds or gets ErrClosed, and is never
+// stuck.
 func TestCloseUnderWriters(t *testing.T) {
 	s := memory.New()
 	var begun, ended sync.WaitGroup

@@ -7,8 +7,8 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// watcher is one call of Watch. Its channel holds at most the newest state not yet taken. The shard's
-// lock is held by whoever sends, replaces or closes.
+// watcher is one call of Watch. Its channel holds at most the newest state not yet taken. The
+// shard's lock is held by whoever sends, replaces or closes.
 type watcher struct {
 	states chan backend.Entry
 	forget func() bool // forgets the context

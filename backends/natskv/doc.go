@@ -7,6 +7,9 @@
 //	defer store.Close()
 //	manager, err := lease.NewManager(store, lease.WithClockSkew(2*time.Second))
 //
+// Importing this package registers URLs such as "nats://nats-1:4222,nats-2:4222?bucket=leases" with
+// package backends.
+//
 // [Store] is a backend.Backend, and also a backend.Lister and a backend.Watcher. It needs servers of version 2.11 or
 // later to drop what need not be kept, or for several replicas; older ones keep everything. With several replicas those before 2.12 cost a write with each read.
 //

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/backends"
 )
 
 // Open connects to the servers at url, which may be several, separated by commas, and opens the bucket there; it makes the
@@ -27,7 +28,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	}
 	nc, err := connect(ctx, url, s)
 	if err != nil {
-		return nil, fmt.Errorf("natskv: connect to %s: %w", hosts(url), err)
+		return nil, fmt.Errorf("natskv: connect to %s: %w", shown(url), err)
 	}
 	store, err := open(ctx, nc, s)
 	if err != nil {
@@ -83,20 +84,12 @@ func connect(ctx context.Context, servers string, s settings) (*nats.Conn, error
 	return nil, err
 }
 
-// hosts names the servers in a list of URLs, and nothing that may be secret: a user may be a token.
-func hosts(list string) string {
-	var names []string
-	for one := range strings.SplitSeq(list, ",") {
-		if one = strings.TrimSpace(one); !strings.Contains(one, "://") {
-			one = "nats://" + one
-		}
-		u, err := url.Parse(one)
-		if err != nil || u.Host == "" {
-			return "the servers"
-		}
-		names = append(names, u.Host)
+// shown names the servers in a list of URLs, and nothing that may be secret: a user may be a token.
+func shown(list string) string {
+	if !strings.Contains(list, "://") {
+		list = "nats://" + list
 	}
-	return strings.Join(names, ", ")
+	return backends.Redact(list)
 }
 
 func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {

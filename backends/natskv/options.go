@@ -46,7 +46,7 @@ func newSettings(opts []Option) (settings, error) {
 	}
 	for i := range len(s.bucket) {
 		if c := s.bucket[i]; !plain(c) || c == '/' {
-			return s, fmt.Errorf("%w: the bucket's name %q has a character other than a-z, A-Z, 0-9, '_' and '-'", backend.ErrInvalid, s.bucket)
+			return s, fmt.Errorf("%w: the bucket's name has a character other than a-z, A-Z, 0-9, '_' and '-'", backend.ErrInvalid)
 		}
 	}
 	if s.replicas < 1 || s.replicas > 5 {

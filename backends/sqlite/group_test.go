@@ -193,7 +193,7 @@ func TestGroup(t *testing.T) {
 			go func() { s.close(); closed = true }()
 			synctest.Wait()
 			c := s.start("c")
-			if !c.done || !errors.Is(c.err, backend.ErrUnavailable) || closed {
+			if !c.done || !errors.Is(c.err, backend.ErrClosed) || closed {
 				t.Errorf("c: %v, closed: %v", c.err, closed)
 			}
 			s.letFinish(nil)

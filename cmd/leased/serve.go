@@ -9,11 +9,11 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends"
+	_ "github.com/ailease/lease/backends/all" // whichever --backend names
 	"github.com/ailease/lease/httpserver"
 )
 
@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	server.RegisterOnShutdown(api.EndWaits)
-	fmt.Fprintf(out, "serving http://%s on %s\n", listener.Addr(), redacted(c.backend))
+	fmt.Fprintf(out, "serving http://%s on %s\n", listener.Addr(), backends.Redact(c.backend))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -129,13 +129,4 @@ func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) 
 		io.WriteString(w, "ok\n")
 	})
 	return mux, api, nil
-}
-
-// redacted is a store's URL without its password.
-func redacted(store string) string {
-	u, err := url.Parse(store)
-	if err != nil {
-		return "the store"
-	}
-	return u.Redacted()
 }

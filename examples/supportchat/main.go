@@ -18,6 +18,7 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends"
+	_ "github.com/ailease/lease/backends/all" // whichever the argument names
 )
 
 func main() {
