@@ -1,0 +1,4 @@
+// A program that does nothing, to compare with.
+package main
+
+func main() {}
