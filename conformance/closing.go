@@ -20,8 +20,8 @@ const (
 	closeKeys    = 8 // under a listing while the store is closed
 )
 
-// closed closes the store while writers, a listing and a watch run, and then tries every call. The store
-// cannot be used again, so this is done once.
+// closed closes the store while writers, a listing and a watch run, and then tries every call. The
+// store cannot be used again, so this is done once.
 func closed(s *subject) {
 	k := s.key("k")
 	revision := s.mustSet(k, 0, []byte("v"))
@@ -124,8 +124,8 @@ type closeWriter struct {
 	unknown  bool // the outcome of one more write is
 }
 
-// closeUnderWriters closes the store, from inside the loop of a listing if it lists, and while writers
-// run. It returns when they have ended.
+// closeUnderWriters closes the store, from inside the loop of a listing if it lists, and while
+// writers run. It returns when they have ended.
 func (s *subject) closeUnderWriters() []*closeWriter {
 	writers := make([]*closeWriter, closeWriters)
 	var begun sync.WaitGroup
@@ -167,7 +167,7 @@ func (w *closeWriter) run(s *subject, isClosed *atomic.Bool, begun func()) {
 			w.revision, w.value = revision, value
 		case errors.Is(err, backend.ErrClosed):
 			return
-		case errors.Is(err, backend.ErrUnavailable): // nothing was written, and it may be tried again
+		case errors.Is(err, backend.ErrUnavailable): // nothing was written: it is tried again
 			time.Sleep(time.Millisecond)
 		default:
 			w.unknown = true
@@ -187,8 +187,8 @@ func (w *closeWriter) check(s *subject) {
 	}
 }
 
-// closeWhileListing closes the store when a listing has yielded its first entry. The listing must come to
-// an end that its caller cannot mistake.
+// closeWhileListing closes the store when a listing has yielded its first entry. The listing must
+// come to an end that its caller cannot mistake.
 func (s *subject) closeWhileListing() {
 	l, ok := backend.As[backend.Lister](s.b)
 	if !ok {

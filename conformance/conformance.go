@@ -10,9 +10,9 @@ import (
 )
 
 // Run checks every promise of [backend.Backend], and of [backend.Lister], [backend.Watcher] and
-// io.Closer where [backend.As] finds them. Each property opens a store of its own: open returns an empty
-// one that nobody else uses, and leaves its closing to t.Cleanup. One property closes its store, which
-// t.Cleanup then closes a second time.
+// io.Closer where [backend.As] finds them. Each property opens a store of its own: open returns an
+// empty one that nobody else uses, and leaves its closing to t.Cleanup. One property closes its
+// store, which t.Cleanup then closes a second time.
 //
 // The options add properties that need more than a constructor can give.
 func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) {
@@ -48,14 +48,15 @@ type extras struct {
 	reopen func(t *testing.T, crashed backend.Backend) backend.Backend
 }
 
-// WithSecondHandle adds properties of two handles on one store, as two processes have them. second returns another handle on the store of first, which open
-// has returned, and leaves its closing to t.Cleanup. Without it nothing tells a store from a cache.
+// WithSecondHandle adds properties of two handles on one store, as two processes have them. second
+// returns another handle on the store of first, which open has returned, and leaves its closing to
+// t.Cleanup. Without it nothing tells a store from a cache.
 func WithSecondHandle(second func(t *testing.T, first backend.Backend) backend.Backend) Option {
 	return func(e *extras) { e.second = second }
 }
 
-// WithReopen adds the properties of a crash. reopen brings the store of crashed to an end as abruptly as it can, while nothing is under
-// way, and returns the store as it is found afterwards.
+// WithReopen adds the properties of a crash. reopen brings the store of crashed to an end as
+// abruptly as it can, while nothing is under way, and returns the store as it is found afterwards.
 func WithReopen(reopen func(t *testing.T, crashed backend.Backend) backend.Backend) Option {
 	return func(e *extras) { e.reopen = reopen }
 }

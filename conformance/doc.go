@@ -13,19 +13,22 @@
 //		})
 //	}
 //
-// The suite is a table of properties. Each is a subtest named for what it checks, and a failure begins with the promise that was
-// broken, in words, followed by the steps that broke it, shrunk to few. The inputs come from pgregory.net/rapid: its flags
-// apply, so that -rapid.checks=1000 looks harder, and -rapid.seed replays a failure. Properties of the optional capabilities
-// run if the backend has them.
+// The suite is a table of properties. Each is a subtest named for what it checks, and a failure
+// begins with the promise that was broken, in words, followed by the steps that broke it, shrunk to
+// few. The inputs come from pgregory.net/rapid: its flags apply, so that -rapid.checks=1000 looks
+// harder, and -rapid.seed replays a failure. Properties of the optional capabilities run if the
+// backend has them.
 //
-// [WithSecondHandle] and [WithReopen] add what a plain constructor cannot give: two handles on one store, and a crash. [Faulty] makes a bad day
-// of any store, for tests of what is built on one.
+// [WithSecondHandle] and [WithReopen] add what a plain constructor cannot give: two handles on one
+// store, and a crash. [Faulty] makes a bad day of any store, for tests of what is built on one.
 //
-// The suite takes no shortcuts for slow stores: against one that takes a millisecond for a durable write it runs for some ten seconds.
+// The suite takes no shortcuts for slow stores: against one that takes a millisecond for a durable
+// write it runs for some ten seconds.
 //
 // # What the suite is worth
 //
-// A suite that passes everything proves nothing. Each of these stores is broken in one way, and fails in the property that stands beside it:
+// A suite that passes everything proves nothing. Each of these stores is broken in one way, and
+// fails in the property that stands beside it:
 //
 //	create overwrites                                      create
 //	compare-and-set ignores the revision                   update

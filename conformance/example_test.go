@@ -10,7 +10,8 @@ import (
 	"github.com/ailease/lease/conformance"
 )
 
-// A program is tried on a store that applies half of its writes without saying so. The Manager finds out.
+// A program is tried on a store that applies half of its writes without saying so. The Manager
+// finds out.
 func ExampleFaulty() {
 	ctx := context.Background()
 	bad := conformance.NewFaulty(memory.New(), conformance.Faults{LostAnswer: 0.5}, 1)

@@ -37,7 +37,8 @@ func keyed(fold func(string) string) func(s *memory.Store, f *fork) {
 	}
 }
 
-// staleGet answers every other Get of a key with what the one before found. It goes by no time, which a busy machine has more of.
+// staleGet answers every other Get of a key with what the one before found. It goes by no time,
+// which a busy machine has more of.
 func staleGet(s *memory.Store, f *fork) {
 	var mu sync.Mutex
 	cache := map[string]backend.Entry{}
@@ -56,7 +57,8 @@ func staleGet(s *memory.Store, f *fork) {
 	}
 }
 
-// dropsAfter drops entries when what becomes of their keep is over; 0 is for ever, and a nil function changes nothing.
+// dropsAfter drops entries when what becomes of their keep is over; 0 is for ever, and a nil
+// function changes nothing.
 func dropsAfter(s *memory.Store, f *fork, becomes func(keep time.Duration) time.Duration) {
 	var mu sync.Mutex
 	until := map[string]time.Time{}
@@ -99,7 +101,8 @@ func (r *renumbering) expired(key string) bool {
 	return ok && !time.Now().Before(end)
 }
 
-// renumbered has forget called before each write, and after each deletion, to forget what must not be forgotten.
+// renumbered has forget called before each write, and after each deletion, to forget what must not
+// be forgotten.
 func renumbered(forget func(r *renumbering, key string, deleted bool)) func(s *memory.Store, f *fork) {
 	return func(s *memory.Store, f *fork) {
 		r := &renumbering{next: map[string]uint64{}, real: map[string]uint64{}, until: map[string]time.Time{}}
@@ -216,8 +219,8 @@ func only(ctx context.Context, e backend.Entry) <-chan backend.Entry {
 	return ch
 }
 
-// closable has the fork close by itself, and leave its store to a second handle. Calls of the closed fork
-// come to what they are given.
+// closable has the fork close by itself, and leave its store to a second handle. Calls of the
+// closed fork come to what they are given.
 func closable(answer error) func(s *memory.Store, f *fork) {
 	return func(s *memory.Store, f *fork) {
 		life, end := context.WithCancel(bg)

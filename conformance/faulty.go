@@ -13,26 +13,27 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// ErrInjected is wrapped by the errors that [Faulty] makes up, but for those that say ErrUnavailable. As of any error that is none of package backend's, the
-// outcome is unknown.
+// ErrInjected is wrapped by the errors that [Faulty] makes up, but for those that say
+// ErrUnavailable. As of any error that is none of package backend's, the outcome is unknown.
 var ErrInjected = errors.New("injected fault")
 
-// Faults are the probabilities, from 0 to 1, with which a call meets each kind of fault. At most one kind meets a call; their sum must not exceed 1.
+// Faults are the probabilities, from 0 to 1, with which a call meets each kind of fault. At most
+// one kind meets a call; their sum must not exceed 1.
 type Faults struct {
 	Refused     float64 // the call fails with backend.ErrUnavailable, and does nothing
-	LostRequest float64 // the call fails with an unknown outcome; it was not applied, and never will be
+	LostRequest float64 // the call fails with an unknown outcome; it never was or will be applied
 	LostAnswer  float64 // the call fails with an unknown outcome; it was applied
-	Late        float64 // the call fails with an unknown outcome; it will be applied within MaxDelay, if its revision still stands then
+	Late        float64 // the call fails with an unknown outcome; it is delivered within MaxDelay
 	Duplicate   float64 // the call is applied, and delivered a second time within MaxDelay
 	Delay       float64 // the call takes up to MaxDelay longer
-	Stale       float64 // Get returns an older state, which no backend may do: whoever tests with it must notice
+	Stale       float64 // Get returns an older state, which no backend may do: the test must notice
 
 	MaxDelay time.Duration // 1 ms if it is 0
 }
 
-// Faulty is a backend with bad days, for tests of what is built on one. It passes calls on to another,
-// and has some of them meet faults, drawn from a seed. It lists and watches if the other does, which
-// [backend.As] finds. It is safe for concurrent use.
+// Faulty is a backend with bad days, for tests of what is built on one. It passes calls on to
+// another, and has some of them meet faults, drawn from a seed. It lists and watches if the other
+// does, which [backend.As] finds. It is safe for concurrent use.
 type Faulty struct {
 	faults Faults
 	late   sync.WaitGroup
@@ -53,7 +54,8 @@ type Faulty struct {
 
 var _ backend.Backend = (*Faulty)(nil)
 
-// NewFaulty returns a backend that passes calls on to b. The same seed and order of calls give the same faults. It panics if the probabilities make no sense.
+// NewFaulty returns a backend that passes calls on to b. The same seed and order of calls give the
+// same faults. It panics if the probabilities make no sense.
 func NewFaulty(b backend.Backend, f Faults, seed uint64) *Faulty {
 	sum := 0.0
 	for _, p := range f.table() {
@@ -98,8 +100,8 @@ func (f *Faults) table() []chance {
 	return []chance{{refused, f.Refused}, {lostRequest, f.LostRequest}, {lostAnswer, f.LostAnswer}, {lateKind, f.Late}, {duplicate, f.Duplicate}, {delay, f.Delay}, {stale, f.Stale}}
 }
 
-// draw returns what a call meets, and for how long something is delayed. The fault is counted under its
-// name, with the call before it if it is a listing or a watch.
+// draw returns what a call meets, and for how long something is delayed. The fault is counted under
+// its name, with the call before it if it is a listing or a watch.
 func (f *Faulty) draw(random *rand.Rand, call string) (kind, time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,8 +135,8 @@ func (f *Faulty) Heal() {
 	f.late.Wait()
 }
 
-// Crash replaces the store by what reopen makes of it. Calls that are with the store at that moment lose
-// their answers, and those that come meanwhile wait. Listings and watches end.
+// Crash replaces the store by what reopen makes of it. Calls that are with the store at that moment
+// lose their answers, and those that come meanwhile wait. Listings and watches end.
 func (f *Faulty) Crash(reopen func(crashed backend.Backend) backend.Backend) {
 	f.setCrashing(true)
 	f.gate.Lock()
@@ -220,7 +222,8 @@ func (f *Faulty) CompareAndDelete(ctx context.Context, key string, expected uint
 	})
 }
 
-// write makes a call that changes something; again delivers it once more, when nobody waits for it any longer.
+// write makes a call that changes something; again delivers it once more, when nobody waits for it
+// any longer.
 func (f *Faulty) write(ctx context.Context, call func(context.Context, backend.Backend) error, again func(context.Context, backend.Backend)) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -9,13 +9,13 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Unwrap returns the store as [backend.As] is to find it through f. It lists if the store lists, and
-// watches if the store watches, and both have bad days:
+// Unwrap returns the store as [backend.As] is to find it through f. It lists if the store lists,
+// and watches if the store watches, and both have bad days:
 //
 //   - Refused: the call fails with backend.ErrUnavailable.
 //   - LostRequest, Late: the call fails with ErrInjected.
-//   - LostAnswer: the listing fails with ErrInjected after its first entry; the watch closes its channel
-//     after its first state.
+//   - LostAnswer: the listing fails with ErrInjected after its first entry; the watch closes its
+//     channel after its first state.
 //   - Delay, Duplicate: the call begins up to MaxDelay later.
 //   - A crash: a running listing fails with ErrInjected, and a running watch closes its channel.
 //
@@ -64,7 +64,8 @@ func (f *Faulty) standing() (backend.Backend, context.Context) {
 	return f.store, f.life
 }
 
-// meet draws what a listing or a watch meets, and is the fault if that keeps the call from the store.
+// meet draws what a listing or a watch meets, and is the fault if that keeps the call from the
+// store.
 func (f *Faulty) meet(ctx context.Context, call string) (kind, error) {
 	k, wait := f.draw(f.reads, call+": ")
 	switch k {

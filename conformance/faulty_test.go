@@ -13,7 +13,8 @@ import (
 	"github.com/ailease/lease/conformance"
 )
 
-// TestFaults shows what each kind of fault does to a write: what its caller is told, and what the store has at once, and in the end.
+// TestFaults shows what each kind of fault does to a write: what its caller is told, and what the
+// store has at once, and in the end.
 func TestFaults(t *testing.T) {
 	for _, tt := range []struct {
 		name             string

@@ -91,7 +91,8 @@ func listWhileWriting(s *subject, t *rapid.T) {
 	}
 	touched := rapid.IntRange(0, n-1).Draw(t, "touched")
 	found := s.all(s.id, func(i int) {
-		// The one who lists updates a key that stays, makes one that comes, and deletes what it made before.
+		// The one who lists updates a key that stays, makes one that comes, and deletes what it
+		// made before.
 		key := s.key(fmt.Sprintf("stays%02d", (touched+i)%n))
 		s.mustSet(key, s.get(key).Revision, []byte("touched"))
 		if i < 5 {

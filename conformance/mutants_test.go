@@ -16,7 +16,8 @@ import (
 	"github.com/ailease/lease/backends/memory"
 )
 
-// mutant is a store with one fault, which it is named after, and the property that is meant to find it.
+// mutant is a store with one fault, which it is named after, and the property that is meant to find
+// it.
 type mutant struct {
 	name     string
 	caughtBy string

@@ -18,7 +18,8 @@ import (
 // smallValue draws a value of a few bytes, sometimes none.
 func smallValue() *rapid.Generator[[]byte] { return rapid.SliceOfN(rapid.Byte(), 0, 8) }
 
-// wrongRevision draws a revision that is not right, among them near ones, and 0 where that is wrong.
+// wrongRevision draws a revision that is not right, among them near ones, and 0 where that is
+// wrong.
 func wrongRevision(t *rapid.T, right uint64) uint64 {
 	return rapid.OneOf(
 		rapid.Uint64Range(0, right+3),
@@ -130,14 +131,16 @@ var pieces = []string{
 	"\x00", "\n", "\t", "\x7f", "null", "0",
 }
 
-// twins are pairs that a store may take for the same: by case, normalisation, width, trimming, escaping, patterns, or an end that it sees too early.
+// twins are pairs that a store may take for the same: by case, normalisation, width, trimming,
+// escaping, patterns, or an end that it sees too early.
 var twins = [][2]string{
 	{"a", "A"}, {"é", "É"}, {"é", "e\u0301"}, {"K", "\u212a"}, {"ﬁ", "fi"}, {"ß", "ss"}, {"İ", "i"}, {"", " "}, {"", "."}, {"", "/"}, {"/", "//"},
 	{"", "*"}, {"a", "?"}, {"a", "_"}, {"", "%"}, {"", ">"}, {"", "\x00"}, {"\x00", "\x00a"}, {"", "\n"}, {"\n", "\t"}, {"", "\u200d"}, {"", "\ufeff"}, {" ", "\u00a0"},
 	{".", "=2E"}, {"=2E", "=2e"}, {" ", "%20"}, {" ", "+"}, {"'", "''"}, {"\\", "\\\\"}, {"0", "00"}, {"1", "1.0"}, {"", "b"}, {"a", "ab"},
 }
 
-// awkwardKeys draws keys of the case that differ in little: pairs with one piece exchanged for its twin, at either end or next to it.
+// awkwardKeys draws keys of the case that differ in little: pairs with one piece exchanged for its
+// twin, at either end or next to it.
 func (s *subject) awkwardKeys(t *rapid.T) []string {
 	side := rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 3).Draw(t, "pieces"), "")

@@ -15,13 +15,15 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// soon is how long something may take that must happen: long enough for a busy machine, and seldom waited for in full. Only the tests of the suite change it.
+// soon is how long something may take that must happen: long enough for a busy machine, and seldom
+// waited for in full. Only the tests of the suite change it.
 var soon = 20 * time.Second
 
 var cases atomic.Uint64
 
-// subject is the backend under one test case. Its methods call the backend, write the step down, and fail the
-// case if the call returned what no state of the store could explain. It may be used by several goroutines.
+// subject is the backend under one test case. Its methods call the backend, write the step down,
+// and fail the case if the call returned what no state of the store could explain. It may be used
+// by several goroutines.
 type subject struct {
 	*opened
 	promise string
@@ -60,10 +62,12 @@ func (s *subject) step(format string, args ...any) {
 	s.steps = append(s.steps, step)
 }
 
-// breach is the panic that carries a failure to the goroutine of the test, which alone may report it.
+// breach is the panic that carries a failure to the goroutine of the test, which alone may report
+// it.
 type breach string
 
-// broken fails the case: the promise first, then what was seen, then how it came to that. It may be called in any goroutine of together and within.
+// broken fails the case: the promise first, then what was seen, then how it came to that. It may be
+// called in any goroutine of together and within.
 func (s *subject) broken(format string, args ...any) {
 	s.mu.Lock()
 	steps := s.steps
@@ -112,7 +116,8 @@ func (s *subject) get(key string) backend.Entry {
 	return e
 }
 
-// set calls CompareAndSet and tells whether it succeeded; an error other than a conflict fails the case.
+// set calls CompareAndSet and tells whether it succeeded; an error other than a conflict fails the
+// case.
 func (s *subject) set(key string, expected uint64, value []byte, keep time.Duration) (revision uint64, ok bool) {
 	revision, err := s.trySet(key, expected, value, keep)
 	switch {
@@ -153,7 +158,8 @@ func (s *subject) mustDelete(key string, expected uint64) {
 	}
 }
 
-// holds fails the case unless key stands at the revision with the value; revision 0: unless it is absent.
+// holds fails the case unless key stands at the revision with the value; revision 0: unless it is
+// absent.
 func (s *subject) holds(key string, revision uint64, value []byte) {
 	e := s.get(key)
 	if e.Revision != revision || revision != 0 && !bytes.Equal(e.Value, value) {
@@ -162,7 +168,8 @@ func (s *subject) holds(key string, revision uint64, value []byte) {
 	}
 }
 
-// together runs f in n goroutines at once, and comes back when all have. Steps, and failures, are the subject's.
+// together runs f in n goroutines at once, and comes back when all have. Steps, and failures, are
+// the subject's.
 func (s *subject) together(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})

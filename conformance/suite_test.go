@@ -14,10 +14,12 @@ import (
 	"github.com/ailease/lease/conformance"
 )
 
-// The suite is tested by stores that are known to be broken. Each is put to it in a process of its own, this test binary, since it must fail there.
+// The suite is tested by stores that are known to be broken. Each is put to it in a process of its
+// own, this test binary, since it must fail there.
 const mutantEnv = "AILEASE_CONFORMANCE_MUTANT"
 
-// TestOneMutant is what such a process runs. Without one it puts a fork without a fault to the suite.
+// TestOneMutant is what such a process runs. Without one it puts a fork without a fault to the
+// suite.
 func TestOneMutant(t *testing.T) {
 	fault := func(*memory.Store, *fork) {}
 	if name := os.Getenv(mutantEnv); name != "" {
@@ -66,7 +68,8 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	}
 }
 
-// putToTheSuite runs the one property that is meant to catch m. The seed is fixed so that the test always does the same.
+// putToTheSuite runs the one property that is meant to catch m. The seed is fixed so that the test
+// always does the same.
 func putToTheSuite(t *testing.T, m mutant) (output string, err error) {
 	t.Helper()
 	exe, err := os.Executable()

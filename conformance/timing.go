@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// keep takes real time, and so runs once, with many keys side by side. What it can see without waiting for days is whether an
-// entry goes too early; a store that never drops anything passes.
+// keep takes real time, and so runs once, with many keys side by side. What it can see without
+// waiting for days is whether an entry goes too early; a store that never drops anything passes.
 func keep(s *subject) {
 	type held struct {
 		key      string
@@ -14,7 +14,8 @@ func keep(s *subject) {
 		value    []byte
 		until    time.Time
 	}
-	// Not whole seconds, as the times of leases seldom are; and so long past one that a busy machine looks in between.
+	// Not whole seconds, as the times of leases seldom are; and so long past one that a busy
+	// machine looks in between.
 	const short = 1400 * time.Millisecond
 	var all []held
 	// set writes at the expected revision, which stands at least until then.

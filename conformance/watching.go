@@ -178,7 +178,8 @@ func watchEnds(s *subject) {
 	}
 	var after int
 	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if after = runtime.NumGoroutine(); after <= before+5 { // fifty watches ended; a few goroutines come and go with any store
+		// Fifty watches ended. A few goroutines come and go with any store.
+		if after = runtime.NumGoroutine(); after <= before+5 {
 			return
 		}
 	}
