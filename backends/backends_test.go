@@ -3,9 +3,11 @@ package backends_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,13 +113,17 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// stores counts what TestRegister registers, which stays: the test may run more than once.
+var stores atomic.Int64
+
 func TestRegister(t *testing.T) {
 	var got *url.URL
-	backends.Register("Test-Store", func(_ context.Context, u *url.URL) (backends.Store, error) {
+	scheme := fmt.Sprint("X-Store", stores.Add(1))
+	backends.Register(scheme, func(_ context.Context, u *url.URL) (backends.Store, error) {
 		got = u
 		return memory.New(), nil
 	})
-	s, err := backends.Open(t.Context(), "test-store://somewhere?x=1")
+	s, err := backends.Open(t.Context(), strings.ToLower(scheme)+"://somewhere?x=1")
 	if err != nil || got.Host != "somewhere" || got.Query().Get("x") != "1" {
 		t.Fatalf("%v, URL %v", err, got)
 	}
