@@ -1,0 +1,2 @@
+// Package leasetest helps to test programs that use leases.
+package leasetest
