@@ -39,8 +39,9 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Advance moves the clock by d and calls the functions that fall due on the way, in order and each
-// at its own time. A negative d sets the clock back, as wall clocks are set back, and moves no timer.
+// Advance moves the clock by d and calls the functions that fall due on the way, in order and
+// each at its own time. A negative d sets the clock back, as wall clocks are set back, and moves
+// no timer.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
