@@ -76,6 +76,12 @@ func TestAWatchIsSilentDuringACut(t *testing.T) {
 		if e := <-states; string(e.Value) != "old" {
 			t.Errorf("the first state is %q", e.Value)
 		}
+		untaken, err := s.Watch(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // its first state has come
+		s.Heal()        // which does nothing
 		s.Cut()
 		if _, err := s.inner.CompareAndSet(t.Context(), "k", s.revision, []byte("new"), 0); err != nil {
 			t.Fatal(err)
@@ -84,6 +90,8 @@ func TestAWatchIsSilentDuringACut(t *testing.T) {
 		select {
 		case e, ok := <-states:
 			t.Errorf("the watch tells %q, %t during the cut", e.Value, ok)
+		case e, ok := <-untaken:
+			t.Errorf("the watch tells %q, %t during the cut, from before it", e.Value, ok)
 		default:
 		}
 		s.Heal()
