@@ -4,7 +4,7 @@ import "time"
 
 // Clock tells a [Manager] the time. Implementations are safe for concurrent use.
 //
-// Tests replace it by [ManualClock]; programs have no reason to.
+// Tests replace it by the clock of package leasetest; programs have no reason to.
 type Clock interface {
 	// Now is the current wall-clock time. Leases carry deadlines from one process to another,
 	// so it must agree between the Managers of one store, within [WithClockSkew]. As with [time.Now], the difference of two

@@ -17,12 +17,13 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/leasetest"
 )
 
 // slow is a store of which each call takes a second, by the manual clock, while it is on.
 type slow struct {
 	backend.Backend
-	clock *lease.ManualClock
+	clock *leasetest.Clock
 	on    bool
 }
 
@@ -82,7 +83,7 @@ func (j *journal) reset() { j.events = nil; j.log.Reset() }
 func TestEvents(t *testing.T) {
 	type party struct {
 		m, other *lease.Manager // the other has no observer
-		clock    *lease.ManualClock
+		clock    *leasetest.Clock
 		id       string // of the lease
 		bad      *badDay
 	}
@@ -369,13 +370,13 @@ func TestTheLogLevelIsHeeded(t *testing.T) {
 
 // looked counts the readings of a clock.
 type looked struct {
-	*lease.ManualClock
+	*leasetest.Clock
 	n atomic.Int64
 }
 
 func (c *looked) Now() time.Time {
 	c.n.Add(1)
-	return c.ManualClock.Now()
+	return c.Clock.Now()
 }
 
 // TestNobodyListensAndTheClockIsLookedAtOnce for each decision, as without events.
@@ -392,7 +393,7 @@ func TestNobodyListensAndTheClockIsLookedAtOnce(t *testing.T) {
 		{"an observer", []lease.Option{lease.WithObserver(func(lease.Event) {})}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			clock := &looked{ManualClock: lease.NewManualClock(t0)}
+			clock := &looked{Clock: leasetest.NewClock(t0)}
 			m, err := lease.NewManager(memory.New(), append(tt.opts, lease.WithClock(clock))...)
 			if err != nil {
 				t.Fatal(err)

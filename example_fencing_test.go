@@ -12,6 +12,7 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/leasetest"
 )
 
 var errStale = errors.New("a later holder of the lease has written")
@@ -42,7 +43,7 @@ func ExampleDo_fencing() {
 		INSERT INTO reports (id) VALUES ('q3')`); err != nil {
 		log.Fatal(err)
 	}
-	clock, store := lease.NewManualClock(time.Now()), memory.New()
+	clock, store := leasetest.NewClock(time.Now()), memory.New()
 	hostA, errA := lease.NewManager(store, lease.WithClock(clock))
 	hostB, errB := lease.NewManager(store, lease.WithClock(clock))
 	if err := errors.Join(errA, errB); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/leasetest"
 )
 
 func Example() {
@@ -57,7 +58,7 @@ func Example() {
 // everybody else which of the two writes is the late one.
 func ExampleManager_Acquire_takeover() {
 	ctx := context.Background()
-	clock := lease.NewManualClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	clock := leasetest.NewClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	m, err := lease.NewManager(memory.New(), lease.WithClock(clock))
 	if err != nil {
 		log.Fatal(err)
@@ -83,7 +84,7 @@ func ExampleManager_Acquire_takeover() {
 // For short work that must not be done twice, a lock is enough: there is nothing to complete.
 func ExampleManager_CheckLock() {
 	ctx := context.Background()
-	clock := lease.NewManualClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	clock := leasetest.NewClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	m, err := lease.NewManager(memory.New(), lease.WithClock(clock))
 	if err != nil {
 		log.Fatal(err)

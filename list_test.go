@@ -14,6 +14,7 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/leasetest"
 )
 
 // listed returns the keys that were listed, sorted, each once, and fails the test at an error.
@@ -31,7 +32,7 @@ func listed(t testing.TB, leases iter.Seq2[lease.Lease, error]) []string {
 }
 
 // leaseInEveryState fills the store through m: one key past its retention, and one in each state, of those that have failed two.
-func leaseInEveryState(t testing.TB, m *lease.Manager, clock *lease.ManualClock) {
+func leaseInEveryState(t testing.TB, m *lease.Manager, clock *leasetest.Clock) {
 	t.Helper()
 	must := func(_ lease.Lease, err error) {
 		t.Helper()

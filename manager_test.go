@@ -13,6 +13,7 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/leasetest"
 )
 
 var (
@@ -21,9 +22,9 @@ var (
 )
 
 // newManager returns a Manager on b whose clock stands at t0.
-func newManager(t testing.TB, b backend.Backend, opts ...lease.Option) (*lease.Manager, *lease.ManualClock) {
+func newManager(t testing.TB, b backend.Backend, opts ...lease.Option) (*lease.Manager, *leasetest.Clock) {
 	t.Helper()
-	clock := lease.NewManualClock(t0)
+	clock := leasetest.NewClock(t0)
 	m, err := lease.NewManager(b, append([]lease.Option{lease.WithClock(clock)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

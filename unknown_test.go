@@ -11,6 +11,7 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/leasetest"
 )
 
 // A store on a bad day. Each case below says what happens to the writes of one operation, in their order; what comes after that goes well.
@@ -261,7 +262,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 		name  string
 		first day // what happens to the write of ours
 		do    func(m *lease.Manager, held lease.Lease) (lease.Lease, bool, error)
-		then  func(t *testing.T, other *lease.Manager, clock *lease.ManualClock, held lease.Lease)
+		then  func(t *testing.T, other *lease.Manager, clock *leasetest.Clock, held lease.Lease)
 		check func(t *testing.T, l lease.Lease, acquired bool, err error)
 	}{
 		{
@@ -269,7 +270,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 			func(m *lease.Manager, _ lease.Lease) (lease.Lease, bool, error) {
 				return m.Acquire(ctx, "fresh", lease.AcquireOptions{})
 			},
-			func(t *testing.T, other *lease.Manager, _ *lease.ManualClock, _ lease.Lease) {
+			func(t *testing.T, other *lease.Manager, _ *leasetest.Clock, _ lease.Lease) {
 				mustAcquire(t, other, "fresh", lease.AcquireOptions{TTL: time.Minute})
 			},
 			func(t *testing.T, l lease.Lease, acquired bool, err error) {
@@ -283,7 +284,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 			func(m *lease.Manager, _ lease.Lease) (lease.Lease, bool, error) {
 				return m.Acquire(ctx, "fresh", lease.AcquireOptions{TTL: time.Minute})
 			},
-			func(t *testing.T, other *lease.Manager, clock *lease.ManualClock, _ lease.Lease) {
+			func(t *testing.T, other *lease.Manager, clock *leasetest.Clock, _ lease.Lease) {
 				clock.Advance(time.Minute)
 				mustAcquire(t, other, "fresh", lease.AcquireOptions{})
 			},
@@ -299,7 +300,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 				l, err := m.Complete(ctx, "k", held.LeaseID, lease.Completion{})
 				return l, false, err
 			},
-			func(t *testing.T, other *lease.Manager, clock *lease.ManualClock, _ lease.Lease) {
+			func(t *testing.T, other *lease.Manager, clock *leasetest.Clock, _ lease.Lease) {
 				clock.Advance(time.Hour)
 				mustAcquire(t, other, "k", lease.AcquireOptions{})
 			},
@@ -315,7 +316,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 				l, err := m.Extend(ctx, "k", held.LeaseID, time.Minute)
 				return l, false, err
 			},
-			func(t *testing.T, other *lease.Manager, _ *lease.ManualClock, held lease.Lease) {
+			func(t *testing.T, other *lease.Manager, _ *leasetest.Clock, held lease.Lease) {
 				if _, err := other.Complete(ctx, "k", held.LeaseID, lease.Completion{}); err != nil {
 					t.Error(err)
 				}
@@ -332,7 +333,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 				l, err := m.Extend(ctx, "k", held.LeaseID, time.Minute)
 				return l, false, err
 			},
-			func(t *testing.T, other *lease.Manager, _ *lease.ManualClock, held lease.Lease) {
+			func(t *testing.T, other *lease.Manager, _ *leasetest.Clock, held lease.Lease) {
 				if _, err := other.Complete(ctx, "k", held.LeaseID, lease.Completion{}); err != nil {
 					t.Error(err)
 				}
@@ -349,7 +350,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 				l, err := m.Fail(ctx, "k", held.LeaseID, lease.Failure{Code: "c"})
 				return l, false, err
 			},
-			func(t *testing.T, other *lease.Manager, _ *lease.ManualClock, _ lease.Lease) {
+			func(t *testing.T, other *lease.Manager, _ *leasetest.Clock, _ lease.Lease) {
 				mustAcquire(t, other, "k", lease.AcquireOptions{RetryFailed: true})
 			},
 			func(t *testing.T, l lease.Lease, _ bool, err error) {
@@ -364,7 +365,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 				l, err := m.Fail(ctx, "k", held.LeaseID, lease.Failure{Code: "c"})
 				return l, false, err
 			},
-			func(t *testing.T, other *lease.Manager, _ *lease.ManualClock, _ lease.Lease) {
+			func(t *testing.T, other *lease.Manager, _ *leasetest.Clock, _ lease.Lease) {
 				l := mustAcquire(t, other, "k", lease.AcquireOptions{RetryFailed: true})
 				if _, err := other.Fail(ctx, "k", l.LeaseID, lease.Failure{Code: "c"}); err != nil {
 					t.Error(err)
@@ -381,7 +382,7 @@ func TestSettlingAgainstOthers(t *testing.T) {
 			func(m *lease.Manager, _ lease.Lease) (lease.Lease, bool, error) {
 				return m.Acquire(ctx, "fresh", lease.AcquireOptions{})
 			},
-			func(t *testing.T, other *lease.Manager, _ *lease.ManualClock, _ lease.Lease) {
+			func(t *testing.T, other *lease.Manager, _ *leasetest.Clock, _ lease.Lease) {
 				if err := other.Forget(ctx, "fresh"); err != nil {
 					t.Error(err)
 				}

@@ -20,6 +20,7 @@ import (
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/httpserver"
+	"github.com/ailease/lease/leasetest"
 )
 
 const apiKey, otherKey = "test_key_of_alice", "test_key_of_bob"
@@ -30,13 +31,13 @@ var t0 = time.Date(2025, 1, 15, 10, 30, 0, 400_000_000, time.UTC)
 type server struct {
 	t       testing.TB
 	handler http.Handler
-	clock   *lease.ManualClock
+	clock   *leasetest.Clock
 	manager *lease.Manager
 }
 
 func newServer(t testing.TB, b backend.Backend, opts ...httpserver.Option) *server {
 	t.Helper()
-	clock := lease.NewManualClock(t0)
+	clock := leasetest.NewClock(t0)
 	m, err := lease.NewManager(b, lease.WithClock(clock))
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/leaseprom"
+	"github.com/ailease/lease/leasetest"
 )
 
 func Example() {
@@ -20,7 +21,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	clock := lease.NewManualClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	clock := leasetest.NewClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	m, err := lease.NewManager(memory.New(), lease.WithObserver(observe), lease.WithClock(clock))
 	if err != nil {
 		log.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/leasetest"
 )
 
 // errBroken is none of the backend's sentinels: the outcome is unknown.
@@ -41,7 +42,7 @@ const (
 type run struct {
 	row     *row
 	store   store
-	clock   *lease.ManualClock
+	clock   *leasetest.Clock
 	workers []*worker
 	over    bool // what still runs shall return, no matter how
 	broken  error
@@ -53,7 +54,7 @@ type run struct {
 }
 
 func newRun(row *row, wrap func(backend.Backend) backend.Backend) *run {
-	r := &run{row: row, clock: lease.NewManualClock(t0), names: make(map[string]string)}
+	r := &run{row: row, clock: leasetest.NewClock(t0), names: make(map[string]string)}
 	b := wrap(scheduled{r})
 	var m *lease.Manager
 	for i, program := range row.programs {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/leasetest"
 )
 
 // TestListOnEveryStore has each state listed, from where it was not written.
@@ -14,7 +15,7 @@ func TestListOnEveryStore(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) {
 			here, there := d.ends(t)
-			clock := lease.NewManualClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+			clock := leasetest.NewClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 			m := managerOn(t, here, lease.WithClock(clock), lease.WithNamespace("a"))
 			must := func(_ lease.Lease, err error) {
 				t.Helper()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/leasetest"
 )
 
 // TestOneOfManyLocks has 64 callers ask for the same lock at once, each through a Manager of its own or one that it
@@ -16,7 +17,7 @@ func TestOneOfManyLocks(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) {
 			stores := d.open(t)
-			clock := lease.NewManualClock(epoch)
+			clock := leasetest.NewClock(epoch)
 			managers := make([]*lease.Manager, 32)
 			for i := range managers {
 				managers[i] = managerOn(t, stores[i%len(stores)], lease.WithClock(clock))

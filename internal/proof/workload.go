@@ -12,6 +12,7 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/conformance"
+	"github.com/ailease/lease/leasetest"
 )
 
 // Workload is what clients do to leases, and what is done to them. The seed decides all but how the clients interleave.
@@ -41,7 +42,7 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // run is a workload under way.
 type run struct {
 	Workload
-	clock    *lease.ManualClock
+	clock    *leasetest.Clock
 	faulty   *conformance.Faulty
 	recorder *Recorder
 	order    atomic.Int64
@@ -54,7 +55,7 @@ type run struct {
 
 // Do runs the workload on the store behind r, and then looks at every key once more, when the bad days are over.
 func (w Workload) Do(r *Recorder) (*History, error) {
-	x := &run{Workload: w, clock: lease.NewManualClock(epoch), recorder: r, faulty: conformance.NewFaulty(r, w.Faults, w.Seed), seen: map[string][]string{}}
+	x := &run{Workload: w, clock: leasetest.NewClock(epoch), recorder: r, faulty: conformance.NewFaulty(r, w.Faults, w.Seed), seen: map[string][]string{}}
 	var clients sync.WaitGroup
 	for c := range w.Clients {
 		m, err := x.manager(x.faulty)

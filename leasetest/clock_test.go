@@ -1,4 +1,4 @@
-package lease_test
+package leasetest_test
 
 import (
 	"fmt"
@@ -9,14 +9,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ailease/lease"
+	"github.com/ailease/lease/leasetest"
 )
 
-// TestManualClockTimers has each case set timers that note their name and what the clock shows.
-func TestManualClockTimers(t *testing.T) {
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// In each case of TestClockTimers, timers note their name and what the clock shows.
+func TestClockTimers(t *testing.T) {
 	const s = time.Second
 	type notes struct {
-		*lease.ManualClock
+		*leasetest.Clock
 		got []string
 	}
 	note := func(n *notes, name string) func() {
@@ -103,7 +105,7 @@ func TestManualClockTimers(t *testing.T) {
 		}, []string{"a at 6s"}, 6 * s, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n := &notes{ManualClock: lease.NewManualClock(t0)}
+			n := &notes{Clock: leasetest.NewClock(t0)}
 			tt.do(n)
 			if !slices.Equal(n.got, tt.want) {
 				t.Errorf("fired %q, want %q", n.got, tt.want)
@@ -118,10 +120,10 @@ func TestManualClockTimers(t *testing.T) {
 	}
 }
 
-func TestManualClockCallsAtOnceWhatIsDueAlready(t *testing.T) {
+func TestClockCallsAtOnceWhatIsDueAlready(t *testing.T) {
 	for _, d := range []time.Duration{0, -time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			clock := lease.NewManualClock(t0)
+			clock := leasetest.NewClock(t0)
 			called := false
 			stop := clock.AfterFunc(d, func() { called = true })
 			synctest.Wait()
@@ -132,9 +134,10 @@ func TestManualClockCallsAtOnceWhatIsDueAlready(t *testing.T) {
 	}
 }
 
-// TestManualClockIsSafeForConcurrentUse has many move it and set timers at once: no step is lost, and every timer fires or is stopped.
-func TestManualClockIsSafeForConcurrentUse(t *testing.T) {
-	clock := lease.NewManualClock(t0)
+// TestClockIsSafeForConcurrentUse moves the clock and sets timers from many goroutines. No step is
+// lost, and every timer fires or is stopped.
+func TestClockIsSafeForConcurrentUse(t *testing.T) {
+	clock := leasetest.NewClock(t0)
 	var fired, stopped, early atomic.Int64
 	const goroutines, each = 16, 200
 	var wg sync.WaitGroup
@@ -163,7 +166,8 @@ func TestManualClockIsSafeForConcurrentUse(t *testing.T) {
 	}
 	clock.Advance(time.Second)
 	if n := fired.Load() + stopped.Load(); n != goroutines*each || clock.Timers() != 0 {
-		t.Errorf("%d timers have fired and %d were stopped, %d are left; %d were set", fired.Load(), stopped.Load(), clock.Timers(), goroutines*each)
+		t.Errorf("%d timers have fired and %d were stopped, %d are left; %d were set",
+			fired.Load(), stopped.Load(), clock.Timers(), goroutines*each)
 	}
 	if n := early.Load(); n > 0 {
 		t.Errorf("%d timers fired before their time", n)

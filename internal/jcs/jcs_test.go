@@ -1,4 +1,4 @@
-package lease
+package jcs
 
 import (
 	"encoding/json"
@@ -21,7 +21,7 @@ type selfMarshalled string
 
 func (s selfMarshalled) MarshalJSON() ([]byte, error) { return []byte(s), nil }
 
-func TestCanonicalJSON(t *testing.T) {
+func TestMarshal(t *testing.T) {
 	type inner struct {
 		Z int    `json:"z"`
 		A string `json:"a,omitempty"`
@@ -80,7 +80,7 @@ func TestCanonicalJSON(t *testing.T) {
 			strings.Repeat(`{"a":[`, 128) + strings.Repeat(`]}`, 128)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := canonicalJSON(tt.v)
+			got, err := Marshal(tt.v)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,8 +126,9 @@ func TestCanonicalNumbersAreThoseOfTheRFC(t *testing.T) {
 		if got := string(appendNumber(nil, f)); got != tt.want {
 			t.Errorf("%016x is written %s, want %s", tt.bits, got, tt.want)
 		}
-		// The RFC has a form for the integers outside of the safe range, but no guard against two of them that share it.
-		got, err := canonicalJSON(f)
+		// The RFC has a form for the integers outside of the safe range, but no guard against two
+		// of them that share it.
+		got, err := Marshal(f)
 		if beyond := math.Abs(f) >= 1<<53 && math.Abs(f) < 1e21; beyond != (err != nil) {
 			t.Errorf("%s: error is %v", tt.want, err)
 		} else if !beyond && string(got) != tt.want {
@@ -136,7 +137,7 @@ func TestCanonicalNumbersAreThoseOfTheRFC(t *testing.T) {
 	}
 }
 
-func TestWhatHasNoCanonicalJSON(t *testing.T) {
+func TestMarshalRefusesWhatHasNoCanonicalForm(t *testing.T) {
 	type embedded struct{ Text string }
 	type Node struct {
 		*Node
@@ -195,21 +196,21 @@ func TestWhatHasNoCanonicalJSON(t *testing.T) {
 		{"a Marshaler that writes no JSON", selfMarshalled("{"), `unexpected end of JSON input`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := canonicalJSON(tt.v)
-			var field *FieldError
-			if !errors.As(err, &field) || field.Field != "value" || !strings.Contains(field.Problem, tt.says) {
-				t.Errorf("error is %v, want a FieldError of value that says %q; canonical JSON is %s", err, tt.says, got)
+			got, err := Marshal(tt.v)
+			var e *Error
+			if !errors.As(err, &e) || !strings.Contains(e.Problem, tt.says) {
+				t.Errorf("error is %v, want an Error that says %q; canonical JSON is %s", err, tt.says, got)
 			}
 		})
 	}
 }
 
-// What marshals itself answers for its strings: here an invalid one is not written, and U+FFFD is meant.
+// A value that marshals itself answers for its strings. This one writes U+FFFD, and means it.
 type quiet struct{ Hidden string }
 
 func (*quiet) MarshalText() ([]byte, error) { return []byte("\ufffd"), nil }
 
-func TestInvalidTextThatIsNotWrittenIsNoMatter(t *testing.T) {
+func TestMarshalIgnoresInvalidTextThatIsNotWritten(t *testing.T) {
 	type mixed struct {
 		Said   string
 		Unsaid string `json:"-"`
@@ -217,14 +218,15 @@ func TestInvalidTextThatIsNotWrittenIsNoMatter(t *testing.T) {
 		Quiet  *quiet
 		Quiets []quiet
 	}
-	got, err := canonicalJSON(mixed{"\ufffd", "\xff", "\xff", &quiet{"\xff"}, []quiet{{"\xff"}}})
+	got, err := Marshal(mixed{"\ufffd", "\xff", "\xff", &quiet{"\xff"}, []quiet{{"\xff"}}})
 	if want := "{\"Quiet\":\"\ufffd\",\"Quiets\":[\"\ufffd\"],\"Said\":\"\ufffd\"}"; err != nil || string(got) != want {
 		t.Errorf("\n got %s, %v\nwant %s", got, err, want)
 	}
 }
 
-// The worst there is of a megabyte each. With work that grows with the square of the length, it would not end in time.
-func TestCanonicalJSONOfLongTexts(t *testing.T) {
+// These are the worst texts of a megabyte each. If the work grew with the square of the length, the
+// test would not end in time.
+func TestMarshalOfLongTexts(t *testing.T) {
 	const length = 1 << 20
 	deep := strings.Repeat(`{"b":0,"a":`, maxNesting) + `"` + strings.Repeat(`\u0041`, length/6) + `"` + strings.Repeat("}", maxNesting)
 	var wide strings.Builder
@@ -232,13 +234,13 @@ func TestCanonicalJSONOfLongTexts(t *testing.T) {
 		fmt.Fprintf(&wide, `,"common%d":%d`, i^0x5555, i)
 	}
 	for _, text := range []string{deep, "{" + wide.String()[1:] + "}", `"` + strings.Repeat(`\\`, length/2) + `"`, "0." + strings.Repeat("1", length)} {
-		if _, err := canonicalJSON(json.RawMessage(text)); err != nil {
+		if _, err := Marshal(json.RawMessage(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// anyJSON draws values as json.Unmarshal makes them, of those that have a canonical form.
+// anyJSON draws values as json.Unmarshal makes them. All of them have a canonical form.
 func anyJSON(depth int) *rapid.Generator[any] {
 	number := rapid.OneOf(
 		rapid.Map(rapid.Int64Range(-maxSafeInteger, maxSafeInteger), func(n int64) float64 { return float64(n) }),
@@ -253,12 +255,15 @@ func anyJSON(depth int) *rapid.Generator[any] {
 	return rapid.OneOf(scalar, rapid.SliceOfN(inner, 0, 4).AsAny(), rapid.MapOfN(anyText(), inner, 0, 6).AsAny())
 }
 
-// anyText draws strings with what must be escaped, what need not be, and what UTF-16 and UTF-8 put in different orders.
+// anyText draws strings with characters that must be escaped, characters that need not be, and
+// characters that UTF-16 and UTF-8 put in different orders.
 func anyText() *rapid.Generator[string] {
-	return rapid.StringOfN(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\x00\x1f\n\"\\/a<&\u007f\u0080é\u2028\ud7ff\ue000\ufb33\ufffd\uffff\U00010000😀\U0010ffff"))), 0, 6, -1)
+	const special = "\x00\x1f\n\"\\/a<&\u007f\u0080é\u2028\ud7ff\ue000\ufb33\ufffd\uffff\U00010000😀\U0010ffff"
+	return rapid.StringOfN(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune(special))), 0, 6, -1)
 }
 
-// respelled writes v with the freedom that JSON leaves: white space, order of members, escapes, notation of numbers.
+// respelled writes v with the freedom that JSON leaves: white space, order of members, escapes, and
+// notation of numbers.
 func respelled(t *rapid.T, v any) string {
 	space := func() string { return rapid.SampledFrom([]string{"", "", " ", "\n\t", "\r"}).Draw(t, "space") }
 	var parts []string
@@ -305,14 +310,14 @@ func respelled(t *rapid.T, v any) string {
 
 func mustCanonical(t rapid.TB, v any) string {
 	t.Helper()
-	b, err := canonicalJSON(v)
+	b, err := Marshal(v)
 	if err != nil {
 		t.Fatalf("%v\n%#v", err, v)
 	}
 	return string(b)
 }
 
-func TestCanonicalJSONIsOneForAllSpellings(t *testing.T) {
+func TestAllSpellingsHaveOneCanonicalForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := anyJSON(3).Draw(t, "value")
 		want := mustCanonical(t, v)
@@ -326,7 +331,7 @@ func TestCanonicalJSONIsOneForAllSpellings(t *testing.T) {
 	})
 }
 
-func TestCanonicalJSONKeepsTheValue(t *testing.T) {
+func TestCanonicalFormKeepsTheValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := anyJSON(2).Draw(t, "a"), anyJSON(2).Draw(t, "b")
 		textA, textB := mustCanonical(t, a), mustCanonical(t, b)
@@ -351,8 +356,9 @@ func TestNamesAreOrderedAsInUTF16(t *testing.T) {
 	})
 }
 
-// FuzzCanonicalJSON: what has a canonical form reads back from it as from the original, and is its own canonical form then.
-func FuzzCanonicalJSON(f *testing.F) {
+// FuzzMarshal: a canonical form reads back as the original text does, and is its own canonical
+// form.
+func FuzzMarshal(f *testing.F) {
 	for _, s := range []string{
 		`{"b":[1E30,4.50,-0,1e-7],"a":{"\u20ac":"\ud83d\ude00","😀":null,"":"\/\\\"\b"}}`, ` [ true , false ] `, `{"a":1,"\u0061":2}`,
 		`"\ud800"`, "\"\xff\"", `9007199254740993`, `123456789012345678901234567890.5`, `1e400`, `[[[[{}]]]]`, `"\ufffd` + "\ufffd\"", `{`, `nul`,
@@ -363,9 +369,9 @@ func FuzzCanonicalJSON(f *testing.F) {
 		if len(text) == 0 {
 			return // which is null in a nil RawMessage
 		}
-		canonical, err := canonicalJSON(json.RawMessage(slices.Clone(text)))
+		canonical, err := Marshal(json.RawMessage(slices.Clone(text)))
 		if err != nil {
-			if !errors.Is(err, ErrInvalid) {
+			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("error is %v", err)
 			}
 			return

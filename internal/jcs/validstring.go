@@ -1,4 +1,4 @@
-package lease
+package jcs
 
 import (
 	"encoding"
@@ -12,9 +12,11 @@ var (
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// invalidString finds a string in v that is not valid UTF-8. encoding/json silently writes U+FFFD for what is not, as an escape or as
-// itself, so that different strings become one. The search goes where encoding/json went, which ended, so it ends too. It
-// goes no further: what a Marshaler writes is its own.
+// invalidString finds a string in v that is not valid UTF-8. encoding/json silently writes U+FFFD
+// in place of invalid bytes, as an escape or as itself, and different strings become one.
+//
+// The search goes where encoding/json went. That ended, and so does the search. It does not look
+// into values that marshal themselves: they answer for their own strings.
 func invalidString(v reflect.Value) (string, bool) {
 	if !v.IsValid() || marshalsItself(v) {
 		return "", false
@@ -32,7 +34,8 @@ func invalidString(v reflect.Value) (string, bool) {
 		}
 	case reflect.Map:
 		for key, value := range v.Seq2() {
-			if key.Kind() == reflect.String && !utf8.ValidString(key.String()) { // and no Marshaler is asked
+			// encoding/json asks no Marshaler for a key that is a string.
+			if key.Kind() == reflect.String && !utf8.ValidString(key.String()) {
 				return key.String(), true
 			}
 			if s, found := invalidString(value); found {

@@ -1,4 +1,5 @@
-package lease
+// Package jcs writes values as canonical JSON: that of RFC 8785, the JSON Canonicalization Scheme.
+package jcs
 
 import (
 	"bytes"
@@ -20,20 +21,32 @@ const (
 	maxSafeInteger = 1<<53 - 1 // from 2^53 on, different integers round to one double
 )
 
-// canonicalJSON returns v as JSON in the one form that RFC 8785 gives it, or a [*FieldError] if there is no such form.
-func canonicalJSON(v any) ([]byte, error) {
-	// What encoding/json returns is valid JSON without white space, also where a RawMessage or a Marshaler wrote it.
-	// So the code below reads without asking. It may write over the text, which is its own.
+// Error says why a value has no canonical JSON. Its text never shows more than the beginning of a
+// long string.
+type Error struct{ Problem string }
+
+func (e *Error) Error() string { return e.Problem }
+
+// Marshal returns v as JSON in the one form that RFC 8785 gives it. If there is no such form, or if
+// another value that was meant otherwise could share it, the error is an [*Error].
+//
+// v is anything that [json.Marshal] takes. A [json.RawMessage] or a [json.Marshaler] stands for
+// the JSON that it is. Its strings count as they are after that: if a Marshaler wrote U+FFFD in
+// place of invalid UTF-8, then U+FFFD is its value.
+func Marshal(v any) ([]byte, error) {
+	// encoding/json returns valid JSON without white space, also where a RawMessage or a Marshaler
+	// wrote it. The code below relies on that and checks nothing again. It owns the text and may
+	// write over it.
 	text, err := json.Marshal(v)
 	if err != nil {
-		return nil, valueError("%v", err)
+		return nil, problem("%v", err)
 	}
 	if !utf8.Valid(text) {
-		return nil, valueError("%d bytes of JSON that are not valid UTF-8", len(text))
+		return nil, problem("%d bytes of JSON that are not valid UTF-8", len(text))
 	}
 	if bytes.Contains(text, []byte("\ufffd")) || bytes.Contains(text, []byte(`\ufffd`)) {
 		if s, found := invalidString(reflect.ValueOf(v)); found {
-			return nil, valueError("string %s of %d bytes that are not valid UTF-8", backend.Quote(s), len(s))
+			return nil, problem("string %s of %d bytes that are not valid UTF-8", backend.Quote(s), len(s))
 		}
 	}
 	c := canonicaliser{rest: text, out: make([]byte, 0, len(text))}
@@ -43,19 +56,17 @@ func canonicalJSON(v any) ([]byte, error) {
 	return c.out, nil
 }
 
-func valueError(format string, args ...any) error {
-	return &FieldError{"value", fmt.Sprintf(format, args...)}
-}
+func problem(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
 // canonicaliser turns valid, compact JSON into canonical JSON.
 type canonicaliser struct {
-	rest    []byte   // of the text
-	out     []byte   // the canonical form of what was read
-	members []member // of the objects being read, those of the innermost last
-	sorted  []byte   // room to put the members of one object in order
+	rest    []byte   // the text still to read
+	out     []byte   // the canonical form of the text read so far
+	members []member // the members of all open objects, those of the innermost last
+	sorted  []byte   // scratch space to put the members of one object in order
 }
 
-// member is a member of an object, whose canonical form is out[from:to].
+// member is a member of an object. Its canonical form is out[from:to].
 type member struct {
 	name     []byte // without its escapes
 	from, to int
@@ -65,7 +76,7 @@ func (c *canonicaliser) value(depth int) error {
 	switch c.rest[0] {
 	case '{', '[':
 		if depth == maxNesting {
-			return valueError("more than %d arrays and objects within each other", maxNesting)
+			return problem("more than %d arrays and objects within each other", maxNesting)
 		}
 		if c.rest[0] == '{' {
 			return c.object(depth + 1)
@@ -83,7 +94,7 @@ func (c *canonicaliser) value(depth int) error {
 	}
 }
 
-// copyByte takes over one of the characters that stand between values.
+// copyByte copies one of the characters that stand between values.
 func (c *canonicaliser) copyByte() {
 	c.out = append(c.out, c.rest[0])
 	c.rest = c.rest[1:]
@@ -103,8 +114,8 @@ func (c *canonicaliser) array(depth int) error {
 	return nil
 }
 
-// object writes the members as they come, and puts them in order at the end. That moves a byte once for
-// each object around it: maxNesting times at most.
+// object writes the members as they come and puts them in order at the end. That moves a byte once
+// for each object around it: maxNesting times at most.
 func (c *canonicaliser) object(depth int) error {
 	c.copyByte()
 	begin, outer := len(c.out), len(c.members)
@@ -140,15 +151,16 @@ func (c *canonicaliser) object(depth int) error {
 	}
 	for i := 1; i < len(members); i++ {
 		if bytes.Equal(members[i-1].name, members[i].name) {
-			return valueError("member %s stands in one object twice", backend.Quote(string(members[i].name)))
+			return problem("member %s stands in one object twice", backend.Quote(string(members[i].name)))
 		}
 	}
 	c.copyByte()
 	return nil
 }
 
-// compareUTF16 orders valid UTF-8 by the code units of the same text in UTF-16. That is the order of the bytes, but
-// that U+10000 and above, surrogates there, come before U+E000 to U+FFFF.
+// compareUTF16 orders valid UTF-8 by the code units of the same text in UTF-16. That is the order
+// of the bytes, with one exception: U+10000 and above are surrogates in UTF-16, and come before
+// U+E000 to U+FFFF.
 func compareUTF16(a, b []byte) int {
 	weight := func(c byte) byte {
 		if c == 0xEE || c == 0xEF { // the first bytes of U+E000 to U+FFFF
@@ -175,17 +187,20 @@ func (c *canonicaliser) readToken() []byte {
 	return token
 }
 
-// number refuses what a double cannot tell from its neighbours: integers outside of the safe range, but not 1e21 and above if
-// written with a fraction or an exponent, as floats are. Between the two, a float's canonical form is an integer's.
+// number refuses integers outside of the safe range, because a double cannot tell them from their
+// neighbours. Numbers from 1e21 on are accepted if they are written as floats are, with a
+// fraction or an exponent. Between the two, the canonical form of a float is that of an integer.
 func (c *canonicaliser) number() error {
 	token := c.readToken()
 	f, err := strconv.ParseFloat(string(token), 64)
 	isInteger := !bytes.ContainsAny(token, ".eE")
 	if abs := math.Abs(f); abs > maxSafeInteger && (isInteger || abs < 1e21) {
-		return valueError("number %s, must be from -%d to %[2]d, where integers are exact: pass it as a string", backend.Quote(string(token)), int64(maxSafeInteger))
+		return problem("number %s, must be from -%d to %[2]d, where integers are exact: pass it as a string",
+			backend.Quote(string(token)), int64(maxSafeInteger))
 	}
 	if err != nil {
-		return valueError("number %s, larger than a 64-bit float: pass it as a string", backend.Quote(string(token)))
+		return problem("number %s, larger than a 64-bit float: pass it as a string",
+			backend.Quote(string(token)))
 	}
 	c.out = appendNumber(c.out, f)
 	return nil
@@ -208,7 +223,7 @@ func appendNumber(b []byte, f float64) []byte {
 	return b
 }
 
-// readString reads a string and returns what it says.
+// readString reads a string and returns its value.
 func (c *canonicaliser) readString() ([]byte, error) {
 	end, escaped := 1, false
 	for c.rest[end] != '"' {
@@ -226,7 +241,7 @@ func (c *canonicaliser) readString() ([]byte, error) {
 	return unescape(s)
 }
 
-// unescape works in place: no escape is shorter than what it stands for.
+// unescape works in place: no escape is shorter than the character that it stands for.
 func unescape(rest []byte) ([]byte, error) {
 	s := rest[:0]
 	for len(rest) > 0 {
@@ -243,7 +258,7 @@ func unescape(rest []byte) ([]byte, error) {
 					low = codeUnit(rest[n:])
 				}
 				if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-					return nil, valueError("lone surrogate %s in a string", rest[:n])
+					return nil, problem("lone surrogate %s in a string", rest[:n])
 				}
 				n = 12
 			}
@@ -263,11 +278,12 @@ func unescape(rest []byte) ([]byte, error) {
 
 // codeUnit reads \uXXXX.
 func codeUnit(escape []byte) rune {
-	n, _ := strconv.ParseUint(string(escape[2:6]), 16, 16) // valid JSON has four hexadecimal digits there
+	n, _ := strconv.ParseUint(string(escape[2:6]), 16, 16) // valid JSON has four digits there
 	return rune(n)
 }
 
-// appendString appends s, valid UTF-8, with no more escapes than JSON must have, as ECMAScript writes it.
+// appendString appends s, valid UTF-8, with no more escapes than JSON must have, as ECMAScript
+// writes it.
 func appendString(b, s []byte) []byte {
 	b = append(b, '"')
 	for _, c := range s {

@@ -1,0 +1,161 @@
+package leasetest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"testing"
+	"testing/synctest"
+
+	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/conformance"
+	"github.com/ailease/lease/leasetest"
+)
+
+func TestConformance(t *testing.T) {
+	conformance.Run(t, func(*testing.T) backend.Backend { return leasetest.NewStore(memory.New()).Unwrap() })
+}
+
+// These hide what they embed but for the methods that they name.
+type (
+	plain    struct{ backend.Backend }
+	listing  struct{ plain }
+	watching struct{ plain }
+	wrapping struct{ plain }
+)
+
+func (listing) List(context.Context, string) iter.Seq2[backend.Entry, error] { return nil }
+func (watching) Watch(context.Context, string) (<-chan backend.Entry, error) { return nil, nil }
+func (w wrapping) Unwrap() backend.Backend                                   { return w.plain.Backend }
+
+func TestAStoreUnwrapsToTheCapabilitiesOfWhatItWraps(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		b              backend.Backend
+		lists, watches bool
+	}{
+		{"neither", plain{memory.New()}, false, false},
+		{"a lister", listing{plain{memory.New()}}, true, false},
+		{"a watcher", watching{plain{memory.New()}}, false, true},
+		{"both", memory.New(), true, true},
+		{"both, in a wrapper", wrapping{plain{memory.New()}}, true, true},
+		{"both, in a Store", leasetest.NewStore(memory.New()), true, true},
+		{"neither, in a Store", leasetest.NewStore(plain{memory.New()}), false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := leasetest.NewStore(tt.b)
+			u := s.Unwrap()
+			_, lists := u.(backend.Lister)
+			_, watches := u.(backend.Watcher)
+			if lists != tt.lists || watches != tt.watches {
+				t.Errorf("it lists: %t, it watches: %t; want %t and %t", lists, watches, tt.lists, tt.watches)
+			}
+			if _, unwraps := u.(interface{ Unwrap() backend.Backend }); unwraps {
+				t.Error("it unwraps further, and whoever does is past every cut")
+			}
+			s.Cut()
+			ctx, cancel := context.WithCancel(t.Context())
+			called := s.Called(1)
+			go func() { <-called; cancel() }()
+			if _, err := u.Get(ctx, "k"); !errors.Is(err, context.Canceled) {
+				t.Errorf("during a cut: %v", err)
+			}
+		})
+	}
+}
+
+func TestAWatchIsSilentDuringACut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t)
+		states, err := s.Watch(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := <-states; string(e.Value) != "old" {
+			t.Errorf("the first state is %q", e.Value)
+		}
+		untaken, err := s.Watch(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // its first state has come
+		s.Heal()        // which does nothing
+		s.Cut()
+		if _, err := s.inner.CompareAndSet(t.Context(), "k", s.revision, []byte("new"), 0); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		select {
+		case e, ok := <-states:
+			t.Errorf("the watch tells %q, %t during the cut", e.Value, ok)
+		case e, ok := <-untaken:
+			t.Errorf("the watch tells %q, %t during the cut, from before it", e.Value, ok)
+		default:
+		}
+		s.Heal()
+		if e, ok := <-states; ok {
+			t.Errorf("the watch tells %q after the store has healed, want its end", e.Value)
+		}
+		states, err = s.Watch(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := <-states; string(e.Value) != "new" {
+			t.Errorf("the next watch begins with %q", e.Value)
+		}
+	})
+}
+
+// watched is a store that keeps the context of its watch, and may end the watch by itself.
+type watched struct {
+	*memory.Store
+	ctx context.Context
+	end context.CancelFunc
+}
+
+func (w *watched) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
+	w.ctx = ctx
+	inner, end := context.WithCancel(ctx)
+	w.end = end
+	return w.Store.Watch(inner, key)
+}
+
+// In each case the bubble fails the test if a goroutine is left.
+func TestAWatchEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(s *leasetest.Store, w *watched, cancel func())
+	}{
+		{"with its context", func(_ *leasetest.Store, _ *watched, cancel func()) { cancel() }},
+		{"with its context during a cut", func(s *leasetest.Store, _ *watched, cancel func()) { s.Cut(); cancel() }},
+		{"when the store heals", func(s *leasetest.Store, _ *watched, _ func()) { s.Cut(); s.Heal() }},
+		{"when the wrapped watch does", func(_ *leasetest.Store, w *watched, _ func()) { w.end() }},
+	} {
+		for _, taken := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, the first state taken: %t", tt.name, taken), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := &watched{Store: memory.New()}
+					s := leasetest.NewStore(w)
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					states, err := s.Unwrap().(backend.Watcher).Watch(ctx, "k")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if taken {
+						<-states
+					}
+					synctest.Wait()
+					tt.end(s, w, cancel)
+					for range states {
+					}
+					if w.ctx.Err() == nil {
+						t.Error("the channel is closed, and the wrapped watch goes on")
+					}
+				})
+			})
+		}
+	}
+}
