@@ -11,112 +11,165 @@ import (
 	"github.com/ailease/lease/backends/memory"
 )
 
-// BenchmarkAcquireComplete is a lease's whole life on the memory backend, by one caller with metadata and a result, on a fresh key each
-// time. x-raw is its time divided by that of the two compare-and-sets alone, on the same bytes in the same run.
+// The benchmarks run on the memory backend, by one caller. Each compares with a twin in the same
+// run; x-raw is the time divided by the twin's.
+
+// BenchmarkAcquireComplete is a lease's whole life, with metadata and a result, on a fresh key each
+// time. Its twin is the two compare-and-sets alone, on the same bytes.
 func BenchmarkAcquireComplete(b *testing.B) {
-	store := memory.New()
-	m, err := lease.NewManager(store)
-	if err != nil {
-		b.Fatal(err)
-	}
-	opt := lease.AcquireOptions{TTL: time.Hour, Metadata: json.RawMessage(`{"customer_id":"c_1","priority":"high"}`)}
+	ctx := context.Background()
+	f := newBench(b)
+	opts := &lease.AcquireOptions{TTL: time.Hour, Metadata: json.RawMessage(`{"customer_id":"c_1","priority":"high"}`)}
 	done := lease.Completion{Result: json.RawMessage(`{"messages":15,"resolution":"password reset"}`)}
 	life := func(key string) {
-		l, acquired, err := m.Acquire(ctx, key, opt)
-		if err != nil || !acquired {
-			b.Fatal(acquired, err)
-		}
-		if _, err := m.Complete(ctx, key, l.LeaseID, done); err != nil {
+		l := f.acquire(b, key, opts)
+		if _, err := f.m.Complete(ctx, key, l.LeaseID, done); err != nil {
 			b.Fatal(err)
 		}
 	}
 	life("sample")
-	sample, err := store.Get(ctx, "default/sample")
-	if err != nil {
-		b.Fatal(err)
-	}
-	raw := func(key string) {
-		revision, err := store.CompareAndSet(ctx, key, 0, sample.Value, time.Hour)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := store.CompareAndSet(ctx, key, revision, sample.Value, time.Hour); err != nil {
-			b.Fatal(err)
-		}
-	}
-	compare(b, life, raw, func(key string) {
-		for _, k := range []string{key, "default/" + key} {
-			e, err := store.Get(ctx, k)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := store.CompareAndDelete(ctx, k, e.Revision); err != nil {
-				b.Fatal(err)
-			}
-		}
+	sample := f.value(b, "sample")
+	compare(b, life, func(key string) {
+		f.set(b, key, f.set(b, key, 0, sample), sample)
+	}, func(key string) {
+		f.remove(b, key)
+		f.remove(b, "default/"+key)
 	})
 }
 
-// BenchmarkPoll is the acquire of a key that another holds, as a poller repeats it.
+// BenchmarkPoll is the acquire of a key that another holds, as a poller repeats it. Its twin is the
+// read alone.
 func BenchmarkPoll(b *testing.B) {
-	store := memory.New()
-	m, err := lease.NewManager(store)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, _, err := m.Acquire(ctx, "k", lease.AcquireOptions{}); err != nil {
-		b.Fatal(err)
-	}
+	ctx := context.Background()
+	f := newBench(b)
+	f.acquire(b, "k", nil)
 	compare(b, func(string) {
-		if _, acquired, err := m.Acquire(ctx, "k", lease.AcquireOptions{}); err != nil || acquired {
+		if _, acquired, err := f.m.Acquire(ctx, "k", nil); err != nil || acquired {
 			b.Fatal(acquired, err)
 		}
 	}, func(string) {
-		if _, err := store.Get(ctx, "default/k"); err != nil {
-			b.Fatal(err)
-		}
+		f.value(b, "k")
 	}, func(string) {})
 }
 
-// BenchmarkDo is Do around a function that returns at once, on a fresh key each time; its twin is the Acquire and Complete that one would write by hand.
-func BenchmarkDo(b *testing.B) {
-	store := memory.New()
-	m, err := lease.NewManager(store)
-	if err != nil {
-		b.Fatal(err)
+// BenchmarkExtend is the heartbeat of a holder. Its twin is the compare-and-set alone.
+func BenchmarkExtend(b *testing.B) {
+	ctx := context.Background()
+	f := newBench(b)
+	l := f.acquire(b, "k", nil)
+	sample := f.value(b, "k")
+	revision := f.set(b, "raw", 0, sample)
+	compare(b, func(string) {
+		if _, err := f.m.Extend(ctx, "k", l.LeaseID, nil); err != nil {
+			b.Fatal(err)
+		}
+	}, func(string) {
+		revision = f.set(b, "raw", revision, sample)
+	}, func(string) {})
+}
+
+// BenchmarkRelease is a lease that is taken and given back, on one key. So each acquire is a
+// takeover. Its twin is the two compare-and-sets and the read between them.
+func BenchmarkRelease(b *testing.B) {
+	ctx := context.Background()
+	f := newBench(b)
+	turn := func(string) {
+		l := f.acquire(b, "k", nil)
+		if _, err := f.m.Release(ctx, "k", l.LeaseID); err != nil {
+			b.Fatal(err)
+		}
 	}
+	turn("") // the first is no takeover
+	turn("")
+	sample := f.value(b, "k")
+	revision := f.set(b, "default/raw", 0, sample)
+	compare(b, turn, func(string) {
+		f.value(b, "raw")
+		revision = f.set(b, "default/raw", f.set(b, "default/raw", revision, sample), sample)
+	}, func(string) {})
+}
+
+// BenchmarkDo is Do around a function that returns at once, on a fresh key each time. Its twin is
+// the Acquire and Complete that one would write by hand.
+func BenchmarkDo(b *testing.B) {
+	ctx := context.Background()
+	f := newBench(b)
 	type answer struct {
 		Messages   int    `json:"messages"`
 		Resolution string `json:"resolution"`
 	}
 	compare(b, func(key string) {
-		if _, err := lease.Do(ctx, m, key, func(context.Context, *lease.Held) (answer, error) { return answer{15, "password reset"}, nil }); err != nil {
+		if _, err := lease.Do(ctx, f.m, key, nil, func(context.Context) (answer, error) { return answer{15, "password reset"}, nil }); err != nil {
 			b.Fatal(err)
 		}
 	}, func(key string) {
 		key = "by hand " + key
-		l, acquired, err := m.Acquire(ctx, key, lease.AcquireOptions{})
-		if err != nil || !acquired {
-			b.Fatal(acquired, err)
-		}
-		result, err := json.Marshal(answer{15, "password reset"})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := m.Complete(ctx, key, l.LeaseID, lease.Completion{Result: result}); err != nil {
+		l := f.acquire(b, key, nil)
+		if _, err := f.m.Complete(ctx, key, l.LeaseID, lease.Completion{Result: answer{15, "password reset"}}); err != nil {
 			b.Fatal(err)
 		}
 	}, func(key string) {
 		for _, k := range []string{key, "by hand " + key} {
-			if err := m.Forget(ctx, k); err != nil {
+			if err := f.m.Forget(ctx, k); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 }
 
-// compare times ours and its raw twin in alternating runs of a thousand keys, so that both see the same machine, and
-// clears up after each, so that it is not the growth of a map that is measured.
+// bench is a Manager on a store of its own.
+type bench struct {
+	store *memory.Store
+	m     *lease.Manager
+}
+
+func newBench(b *testing.B) bench {
+	b.Helper()
+	store := memory.New()
+	m, err := lease.NewManager(store)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return bench{store, m}
+}
+
+func (f bench) acquire(b *testing.B, key string, opts *lease.AcquireOptions) lease.Lease {
+	l, acquired, err := f.m.Acquire(context.Background(), key, opts)
+	if err != nil || !acquired {
+		b.Fatal(acquired, err)
+	}
+	return l
+}
+
+// value reads what the store holds for a lease.
+func (f bench) value(b *testing.B, key string) []byte {
+	e, err := f.store.Get(context.Background(), "default/"+key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return e.Value
+}
+
+func (f bench) set(b *testing.B, storeKey string, expected uint64, value []byte) (revision uint64) {
+	revision, err := f.store.CompareAndSet(context.Background(), storeKey, expected, value, time.Hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return revision
+}
+
+func (f bench) remove(b *testing.B, storeKey string) {
+	e, err := f.store.Get(context.Background(), storeKey)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := f.store.CompareAndDelete(context.Background(), storeKey, e.Revision); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// compare times ours and its raw twin in alternating runs of a thousand keys. So both see the same
+// machine. It clears up after each run, so that the growth of a map is not what is measured.
 func compare(b *testing.B, ours, raw, clear func(key string)) {
 	b.ReportAllocs()
 	var twin time.Duration

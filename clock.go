@@ -1,6 +1,9 @@
 package lease
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // Clock tells a [Manager] the time. Implementations are safe for concurrent use.
 //
@@ -30,25 +33,38 @@ func (systemClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 // timer is a timer of a Clock that is received from, and set again and again.
 type timer struct {
 	clock Clock
-	C     chan struct{}
+	C     chan struct{} // of capacity 1
 	stop  func() bool
+
+	mu    sync.Mutex
+	count int // of the settings; only the last one fires
 }
 
 func newTimer(c Clock) *timer {
 	return &timer{clock: c, C: make(chan struct{}, 1), stop: func() bool { return false }}
 }
 
-// set has the timer fire after d, and not at the time that was set before. Only who receives from C may call it.
+// set has the timer fire after d, and not at the time that was set before. Only the one who
+// receives from C may call it.
 func (t *timer) set(d time.Duration) {
 	t.stop()
+	t.mu.Lock()
+	t.count++
+	n := t.count
 	select {
 	case <-t.C:
 	default:
 	}
-	t.stop = t.clock.AfterFunc(d, t.fire)
+	t.mu.Unlock()
+	t.stop = t.clock.AfterFunc(d, func() { t.fire(n) })
 }
 
-func (t *timer) fire() {
+func (t *timer) fire(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n != t.count { // it was set anew meanwhile, too late to be stopped
+		return
+	}
 	select {
 	case t.C <- struct{}{}:
 	default:

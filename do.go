@@ -2,218 +2,179 @@ package lease
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"reflect"
 	"time"
 )
 
-// Do runs work under the lease of key, once among all who call it with that key, and returns its result to all of them.
+// defaultDoTTL is the TTL of a lease under Do: Do extends it, so it may be short.
+const defaultDoTTL = 30 * time.Second
+
+// DoOptions are the options of [Do] and [Exec]. nil and the zero value are the defaults.
+type DoOptions struct {
+	// TTL is how long all others wait if this process dies; 30 seconds unless set, whatever
+	// [WithDefaultTTL] says. Do extends the lease while the function runs. The limits are those of
+	// [AcquireOptions].TTL.
+	TTL time.Duration
+
+	// Grace is how much time the function gets to stop before another caller can take the lease
+	// over, if it could not be extended. A tenth of the TTL, but at most a second, unless set;
+	// from 1 ms to a third of the TTL.
+	Grace time.Duration
+
+	// Metadata, Input and Retention are those of [AcquireOptions].
+	Metadata  json.RawMessage
+	Input     any
+	Retention time.Duration
+
+	// Attempts is for how many failures of the key, from the call's first look on and whoever has
+	// them, callers go on: the one who failed, and those who wait, try again with exponential
+	// back-off. 0 and 1: the first failure is shared, and only later callers try again.
+	Attempts int
+
+	// AtMostOnce is that of [AcquireOptions]: for work that must rather stay undone than be done
+	// twice. A failure is permanent then unless it is marked [Retryable].
+	AtMostOnce bool
+
+	// RetryFailed does the work anew also if a permanent failure stood when Do was called. A
+	// failure that Do has waited for is shared all the same.
+	RetryFailed bool
+
+	// Replace takes the key from work on other input; see [AcquireOptions].Replace. Do asks with
+	// it once, never after it has waited or lost the lease.
+	Replace bool
+
+	// NoWait returns [ErrInProgress] at once if another holds the key.
+	NoWait bool
+
+	// Finish keeps the function's context alive when the caller's ends: a client that hangs up
+	// cancels nothing. A caller who waits for another's work still stops waiting.
+	Finish bool
+
+	// ErrorText stores the text of the function's error too, its first 1024 bytes, for all who may
+	// read the lease. Otherwise only its code and SHA-256 are stored.
+	ErrorText bool
+}
+
+// Do runs work under the lease of key, once among all who call it with that key, and returns its
+// result to all of them.
 //
-// Whoever acquires the lease runs work, keeps the lease alive meanwhile, and completes it with the result as JSON, or fails it with the code that the error's method
-// ErrorCode() string returns, else "error", and "result" if the result cannot be stored. For
-// everybody else Do waits until then and returns the stored result, or a [*FailedError]; a lease that expires meanwhile is acquired and the
-// work done here. If the key has ended already, Do returns at once. With RetryFailed, see [WithAcquireOptions], a failure is no end: each caller works itself then, one
-// after the other, until one has a result.
+//  1. Callers with one key share one run. The first acquires the lease and runs work; the others
+//     wait, on whichever host they are, and get the same value for as long as the lease is
+//     retained. All of them, the first too, get it as decoded from the JSON that was stored. A
+//     result that cannot be stored or decoded is a permanent failure with code "result".
+//  2. A failure is shared by those who were waiting. Whoever calls later tries again, unless work
+//     marked its error [Permanent]. With AtMostOnce a failure is permanent unless work marked its
+//     error [Retryable]. For all of them errors.Is(err, [ErrFailed]) holds and [Code] tells the
+//     code: what the error's method ErrorCode() string returns, else "error". Where work ran,
+//     errors.As finds the original too. An error without ErrFailed is not work's.
+//  3. If the caller's context ends, so does work's. Once work has returned with an error, the lease
+//     is released: the next caller goes on at once, with the checkpoint. With AtMostOnce it fails,
+//     permanently, with code "canceled:" and the cause's. With Finish only waiting ends.
+//  4. work's context ends before anyone else can acquire the lease, by as much as Grace says. Its
+//     [context.Cause] then wraps [ErrLost] and says why. Three things are not announced before they
+//     happen: [Manager.Forget], Replace, and an end by whoever has the lease id; work is told as
+//     soon as the store tells. A result that work returns all the same is stored if nobody took
+//     over.
+//  5. Do fails at once, with [ErrInProgress], if work calls it again for a key whose lease its
+//     context holds. Two pairs of Do that nest two keys in opposite order wait for each other.
+//  6. If work panics or exits its goroutine, the lease fails with code "panic", and the panic goes
+//     on. Whatever the methods of its error or result do, the lease ends and nothing is left
+//     running.
+//  7. With Input, the end of work on other input is [ErrInputMismatch], never its result.
+//  8. Nothing but the store and the scheduler delays the extension of the lease, which is due after
+//     each third of the TTL. A store that is away is asked again until the lease is over.
 //
-// The TTL is for how long all others wait if this process dies; Do extends the lease as long as work runs. A result comes to the others as JSON has it: what a type leaves out when it
-// is encoded is not there.
+// work finds its lease in its context: [FromContext], [Token], [Save], [Load] and [Progress]. It
+// must stop when its context ends. A machine that was suspended may find out late that it has lost
+// the lease; the fencing token guards what must not suffer from that.
 //
-// work must stop when its context ends, for one of two reasons. The caller's context has ended: then an error of work cancels the lease, with code
-// "canceled:" and the cause's (see [WithLeaveOnCancel]). Or the lease is lost, taken over, ended or forgotten by another, or, since the store could not be reached in
-// time, may soon be: [context.Cause] is then an error that wraps [ErrLost], and says why. That comes before anyone else can acquire the lease, by as much as [WithGrace] says,
-// and at once if the store tells of it (see package backend: Watcher). If work returns an error then, the lease is left as it is, and Do's error wraps
-// both. If it returns a result, Do tries to complete the lease all the same, which succeeds as long as nobody took over: the work is done.
-//
-// A panic of work, or the exit of its goroutine, fails the lease with code "panic", and goes on.
-//
-// The store may be away for as long as the lease holds: extending it, which is due each third of its TTL, and ending it are tried again until then. The
-// time is that of the monotonic clock. A machine that was suspended may find out late that it has lost the lease; [Held.Token] guards what must not suffer from that.
-//
-// Calling Do within work with the same key waits for itself.
-//
-// Errors: what work returned, as it is, unless its failure could not be recorded; [*FailedError]; [ErrLost]; [ErrInProgress] with [WithoutWaiting]; [ErrResultType]; those of
-// [Manager.Acquire] and [Manager.Complete], and the context's. With an error from Complete, work was done, and its result is returned too; with [ErrUnavailable] and
+// Errors: [ErrFailed]; [ErrLost]; [ErrInProgress]; [ErrResultType] for what others have stored;
+// those of [Manager.Acquire] and [Manager.Complete]; and the context's. With an error from
+// Complete work was done, and its result is returned too; with [ErrUnavailable] and
 // [ErrUnknownOutcome] the lease could not be ended.
-func Do[T any](ctx context.Context, m *Manager, key string, work func(ctx context.Context, h *Held) (T, error), opts ...DoOption) (T, error) {
-	var result T
+func Do[T any](ctx context.Context, m *Manager, key string, opts *DoOptions, work func(ctx context.Context) (T, error)) (T, error) {
+	var none T
 	if work == nil {
-		return result, &Error{Op: "do", Key: key, Err: &FieldError{"work", "must not be nil"}}
+		return none, &Error{Op: "do", Key: key, Err: &FieldError{"work", "must not be nil"}}
 	}
 	d, err := newDoing(m, key, opts)
 	if err != nil {
-		return result, err
+		return none, err
 	}
-	h, l, err := d.begin(ctx)
-	switch {
-	case err != nil:
-		e := relabel("do", key, err)
-		if l.State != "" {
-			e.Lease = l
+	for {
+		h, l, err := d.begin(ctx)
+		if err != nil {
+			e := relabel("do", key, err)
+			if l.State != "" {
+				e.Lease = l
+			}
+			return none, e
 		}
-		return result, e
-	case h != nil:
-		return perform(ctx, h, work)
-	case l.State == StateFailed:
-		return result, &FailedError{Key: key, Code: l.ErrorCode, Lease: l}
-	case len(l.Result) == 0: // completed by other means
-		return result, nil
+		if h == nil {
+			var result T
+			if err := l.decode(&result); err != nil {
+				return none, &Error{Op: "do", Key: key, Err: err, Lease: l}
+			}
+			return result, nil
+		}
+		result, err := perform(ctx, h, work)
+		if err == nil || !d.again(ctx, h) {
+			return result, err
+		}
 	}
-	if err := json.Unmarshal(l.Result, &result); err != nil {
-		err = fmt.Errorf("%w: %d bytes cannot be read as %v: %w", ErrResultType, len(l.Result), reflect.TypeFor[T](), err)
-		return result, &Error{Op: "do", Key: key, Err: err, Lease: l}
+}
+
+// Exec is [Do] for work without a result. A lease that was completed with a result serves as well.
+func Exec(ctx context.Context, m *Manager, key string, opts *DoOptions, work func(ctx context.Context) error) error {
+	if work == nil {
+		return &Error{Op: "do", Key: key, Err: &FieldError{"work", "must not be nil"}}
 	}
-	return result, nil
+	_, err := Do(ctx, m, key, opts, func(ctx context.Context) (struct{}, error) { return struct{}{}, work(ctx) })
+	return err
+}
+
+// Await waits as [Manager.Wait] does and returns the result, which somebody else's work has.
+//
+// Errors: those of [Manager.Wait] and [Lease.DecodeResult].
+func Await[T any](ctx context.Context, m *Manager, key string) (T, error) {
+	var none, result T
+	l, err := m.Wait(ctx, key)
+	if err == nil {
+		if err = l.decode(&result); err == nil {
+			return result, nil
+		}
+		err = &Error{Err: err, Lease: l}
+	}
+	return none, relabel("await", key, err)
 }
 
 // perform runs work under the lease of h, and ends it.
-func perform[T any](ctx context.Context, h *Held, work func(ctx context.Context, h *Held) (T, error)) (result T, err error) {
-	returned := false
+func perform[T any](ctx context.Context, h *hold, work func(ctx context.Context) (T, error)) (result T, err error) {
+	var none T
+	if h.Finish { // whether the caller still waits does not matter from here on
+		ctx = context.WithoutCancel(ctx)
+	}
+	broken := verdictOf{code: codePanic, retryable: !h.AtMostOnce} // what breaks off what follows
+	ended := false
 	defer func() {
-		if !returned { // it panics, and goes on to: recovering would lose where
-			h.endPanicked(ctx)
+		if !ended { // it panics or exits, and goes on to: recovering would lose where
+			h.endBroken(ctx, broken)
 		}
 	}()
-	result, err = work(h.ctx, h)
+	value, err := work(h.ctx)
 	if err != nil {
-		returned = true
-		return result, h.endFailed(ctx, h.codeOf(err), err)
+		err = h.endFailed(ctx, err)
+		ended = true
+		return none, err
 	}
-	encoded, err := encode(result) // which may panic too
-	returned = true
+	broken = verdictOf{code: codeResult} // the work was done
+	encoded, result, err := storable(h.m, value)
 	if err != nil {
-		err = &FieldError{"result", fmt.Sprintf("cannot be encoded as JSON: %v", err)}
-		return result, h.endFailed(ctx, codeResult, &Error{Op: "do", Key: h.key, Err: err})
+		err = h.endUnstorable(ctx, err)
+		ended = true
+		return none, err
 	}
-	return result, h.endCompleted(ctx, encoded)
-}
-
-// DoOption changes what [Do] does.
-type DoOption func(*doSettings)
-
-type doSettings struct {
-	acquire       AcquireOptions
-	grace         time.Duration
-	dontWait      bool
-	leaveOnCancel bool
-	errorText     bool
-}
-
-// WithAcquireOptions sets how the lease is acquired: its TTL, metadata and so on. RequestID must be empty: Do has its own.
-func WithAcquireOptions(o AcquireOptions) DoOption { return func(s *doSettings) { s.acquire = o } }
-
-// WithoutWaiting returns an [ErrInProgress] at once if the lease is in progress elsewhere. The [Error] carries how it stands.
-func WithoutWaiting() DoOption { return func(s *doSettings) { s.dontWait = true } }
-
-// WithLeaveOnCancel leaves the lease to expire, for another to take over, when the caller's context has ended and work returns an error. Otherwise it is cancelled, which is
-// a failure that stands.
-func WithLeaveOnCancel() DoOption { return func(s *doSettings) { s.leaveOnCancel = true } }
-
-// WithErrorText stores also the text of the error that fails the lease, its first 1024 bytes, for all who may read the lease. Otherwise only its
-// code and SHA-256 are.
-func WithErrorText() DoOption { return func(s *doSettings) { s.errorText = true } }
-
-// WithGrace sets how long before the lease can be taken over the context of work ends if it could not be extended, so that work has that long to stop; a tenth of the
-// TTL but at most 1 second unless set, or 0, from 1 ms to a third of the TTL.
-func WithGrace(d time.Duration) DoOption { return func(s *doSettings) { s.grace = d } }
-
-// doing is one call of Do.
-type doing struct {
-	doSettings
-	m   *Manager
-	key string
-}
-
-func newDoing(m *Manager, key string, opts []DoOption) (*doing, error) {
-	d := &doing{m: m, key: key}
-	for _, o := range opts {
-		o(&d.doSettings)
-	}
-	ttl, err := m.grant(d.acquire.TTL)
-	switch {
-	case err != nil: // Acquire says it too, but the next cases need a TTL
-	case d.acquire.RequestID != "":
-		err = &FieldError{"request_id", fmt.Sprintf("%d bytes, must be empty: Do has its own", len(d.acquire.RequestID))}
-	case d.grace == 0:
-	case d.grace < time.Millisecond || d.grace > ttl/3:
-		err = &FieldError{"grace", fmt.Sprintf("%v, must be from 1ms to %v, a third of the TTL", d.grace, ttl/3)}
-	}
-	if err != nil {
-		return nil, &Error{Op: "do", Key: key, Err: err}
-	}
-	d.acquire.RequestID = "do_" + rand.Text()
-	return d, nil
-}
-
-// graceOf is how long before its end a lease of the given TTL is given up.
-func (s *doSettings) graceOf(ttl time.Duration) time.Duration {
-	if s.grace > 0 {
-		return min(s.grace, ttl/3)
-	}
-	return min(ttl/10, time.Second)
-}
-
-// begin acquires the lease, or returns how it has ended. The Lease that comes with ErrInProgress is the one that stands in the way.
-func (d *doing) begin(ctx context.Context) (*Held, Lease, error) {
-	r := retries{clock: d.m.clock}
-	waited := false
-	for {
-		asked := d.m.clock.Now()
-		var l Lease
-		acquired := false
-		err := d.m.try(ctx, tryFor, func(ctx context.Context) (err error) {
-			l, acquired, err = d.m.Acquire(ctx, d.key, d.acquire)
-			return err
-		})
-		switch {
-		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable) && (r.tried || waited):
-			// The lease may be ours: the request id makes asking again safe, and nobody else would work for a whole TTL. Or we have waited for it long
-			// enough not to give up for a moment.
-			if !r.pause(ctx, storeAwayFor) {
-				return nil, Lease{}, err
-			}
-			continue
-		case errors.Is(err, ErrLost): // acquired, and taken over before the answer came
-			continue
-		case err != nil:
-			return nil, Lease{}, err
-		case acquired:
-			h := d.hold(ctx, l, asked)
-			if h == nil { // the answer took so long that the lease is about over
-				asked = d.m.clock.Now()
-				if l, err = d.m.Extend(ctx, d.key, l.LeaseID, l.TTL); err == nil {
-					h = d.hold(ctx, l, asked)
-				}
-			}
-			if h != nil {
-				return h, l, nil
-			}
-			if !r.pause(ctx, 0) {
-				return nil, Lease{}, ctx.Err()
-			}
-			continue
-		case l.State != StateInProgress:
-			return nil, l, nil
-		case d.dontWait:
-			return nil, l, fmt.Errorf("%w: attempt %d, at most %v left", ErrInProgress, l.Attempt, l.TTLLeft.Round(time.Second))
-		}
-		r, waited = retries{clock: d.m.clock}, true // the store has answered
-		l, err = d.m.Wait(ctx, d.key)
-		switch {
-		case err == nil && (l.State == StateCompleted || l.State == StateFailed && !d.acquire.RetryFailed):
-			return nil, l, nil
-		case err != nil && !errors.Is(err, ErrUnavailable):
-			return nil, Lease{}, err
-		}
-	}
-}
-
-// relabel returns err, perhaps of another operation, as an error of op.
-func relabel(op, key string, err error) *Error {
-	if e, ok := err.(*Error); ok {
-		return &Error{Op: op, Key: key, Err: e.Err, Lease: e.Lease}
-	}
-	return &Error{Op: op, Key: key, Err: err}
+	err = h.endCompleted(ctx, encoded)
+	ended = true
+	return result, err
 }

@@ -1,56 +1,119 @@
-// Package lease gives one worker the exclusive right to do one long piece of work, remembers how it ended, and lets everyone else ask.
+// Package lease gives one worker the exclusive right to do one long piece of work, remembers how it
+// ended, and lets everyone else ask.
 //
-// Agents retry, crash and run in parallel; the work must be done once. With [Do], whoever comes first with a key does it, and all who
-// call with that key, meanwhile or for a week, get the result:
+// Agents retry, crash and run in parallel, and yet the work should be done once. A lease is a
+// record under a key, and the key names the work. The first to ask acquires the lease and works. It
+// extends the lease while the work goes on, and completes it with a result or fails it. All others
+// are told that the work is in progress, or how it ended, for a week unless set otherwise. If the
+// holder dies, its lease expires, and the next to ask takes the work over.
 //
-//	m, err := lease.NewManager(memory.New()) // or sqlite, natskv: see package backends
-//	...
-//	answer, err := lease.Do(ctx, m, "support_chat_42", func(ctx context.Context, h *lease.Held) (Answer, error) {
-//		return answerChat(ctx, 42) // stops when ctx ends
-//	})
+// [Do] does all of that around a function:
 //
-// Beneath lies a lease: a record under the key, which names the work. Whoever acquires it works, extends it if the work takes longer, and
-// completes or fails it. All others are told that it is in progress, or how it ended, for a week unless set otherwise. Where the work does not
-// fit into a function, that is done by hand:
+//	package main
 //
-//	l, acquired, err := m.Acquire(ctx, "support_chat_42", lease.AcquireOptions{TTL: 30 * time.Minute})
-//	switch {
-//	case err != nil:
-//		return err
-//	case !acquired:
-//		return fmt.Errorf("chat 42 is %s, ask again in %v", l.State, l.RetryAfter)
+//	import (
+//		"context"
+//		"fmt"
+//		"log"
+//
+//		"github.com/ailease/lease"
+//		"github.com/ailease/lease/backends/memory" // or sqlite, for one host; natskv, for many
+//	)
+//
+//	func main() {
+//		m, err := lease.NewManager(memory.New())
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		answer, err := lease.Do(context.Background(), m, "support_chat_42", nil,
+//			func(ctx context.Context) (string, error) {
+//				return "reset your password", nil // minutes of work, which cost money
+//			})
+//		fmt.Println(answer, err)
 //	}
-//	answer, err := answerChat(ctx, 42)
-//	if err != nil {
-//		_, err = m.Fail(ctx, l.Key, l.LeaseID, lease.Failure{Code: "model_error"})
-//		return err
-//	}
-//	_, err = m.Complete(ctx, l.Key, l.LeaseID, lease.Completion{Result: answer})
 //
-// [Manager.Wait] waits for the end of what another does, [Manager.Watch] follows it, and [Manager.List] tells what there is. [KeyOf] makes a key of
-// the arguments of a tool call. [Manager.CheckLock] is for short work that must not be done twice, and has no result to tell.
+// Whoever calls Do with that key, meanwhile or for a week, on whichever host, gets the same answer.
+// [Exec] is Do without a result, and [Await] waits for the result of somebody else's work.
+//
+// Inside the function, its context is the lease. It ends when the lease does. [Save] and [Load]
+// keep a checkpoint for the next attempt, [Progress] shows others how far the work is, and [Token]
+// guards what the work writes.
+//
+// Work that does not fit into a function is done by hand, with [Manager.Acquire], [Manager.Extend],
+// [Manager.Complete], [Manager.Fail] and [Manager.Release]; the example of Acquire shows how.
+// [Manager.Status], [Manager.Wait], [Manager.Watch] and [Manager.List] tell how leases stand.
+// [Manager.CheckLock] is for short work that must not be done twice, and has no result. [KeyOf]
+// makes a key of the arguments of a tool call.
+//
+// # Three traps to know on day one
+//
+//   - A key stands for one piece of work, done once. Call Do with the key "report" tomorrow, and
+//     you get today's report. Put what tells the work apart into the key: "report_2026-11-24", an
+//     id, or KeyOf of the arguments.
+//   - A caller who goes away stops the work. Under the context of an HTTP request, a client that
+//     hangs up ends the function's context; the lease is released, and the next caller begins
+//     again. [DoOptions].Finish goes on.
+//   - A holder that dies, or is cut off from the store, is taken over, and the work is done again:
+//     at least once, by one at a time. Where that must not be, set AtMostOnce. Where a late write
+//     would harm, let the resource check the fencing token.
 //
 // # What is promised
 //
-//   - At most one holder at a time whose deadline has not passed, whichever process or host it runs on.
-//   - What was acknowledged is kept: a completed lease stays readable, with its result, for its retention, and is not acquired again within it.
-//   - Every acquisition of a key gets a fencing token greater than all before it, for ever. A resource that refuses smaller tokens
-//     than it has seen is safe even from a holder that does not know yet that it lost the lease.
-//   - An operation happened, or did not, or says that it does not know ([ErrUnknownOutcome]). A lost answer is looked into before that is said.
-//   - Never do two functions that [Do] runs for one key have a live context. The lease is lost if the store is away for so long that it cannot be extended in time: then
-//     the context ends before anybody else can acquire it, [WithGrace] earlier. That rests on clocks that agree within [WithClockSkew], and on machines
-//     that are not suspended. [Manager.Forget], and whoever has the lease id and ends or shortens the lease by it, takes it away at once; the function learns of that as soon as the store
-//     tells, or when the lease is due to be extended.
+//   - At most one holder at a time whose deadline has not passed, whichever process or host it runs
+//     on.
+//   - What was acknowledged is kept. A completed lease stays readable, with its result, for its
+//     retention, and is not acquired again within it.
+//   - Fencing tokens grow. Each acquisition of a key has a token greater than all before it, for
+//     ever.
+//   - An operation happened, or did not, or says that it does not know ([ErrUnknownOutcome]).
+//   - Do never lets two functions with live contexts run for one key. [Do] lists what else it
+//     promises, and the three cases that are not announced before they happen.
 //
-// # What is not
+// # Takeover, and late completion
 //
-// Expiry does not end a lease, it opens it to takeover: work whose holder goes silent is done again by another, at least once, one at a time.
-// [AcquireOptions].AtMostOnce forbids that, for work that must rather stay undone. No lease stops a holder that works on past its
-// deadline, or past the end of the context that Do gives it; the fencing token does, where the work has its effects. Deadlines are wall-clock
-// times: Managers on several hosts need clocks that agree within [WithClockSkew].
+// Expiry does not end a lease, it opens it to takeover. Until somebody has taken it over, its
+// holder may still extend, complete, fail or release it, however late: the work is done. After that
+// the old holder gets [ErrLost]. A takeover keeps the checkpoint and the hash of the input, and
+// counts one attempt more.
 //
-// A failure stands like a result does, and so does the cancellation that comes of a caller who goes away in the middle of Do: for a new attempt there is
-// [AcquireOptions].RetryFailed, and [WithLeaveOnCancel] leaves such a lease to the next.
+// A lease acquired with AtMostOnce is not taken over. Past its deadline it reads as failed, with
+// code "expired", and its own holder may still end it.
 //
-// The package imports the standard library alone, and so does package backend, the interface to the stores.
+// # Tokens
+//
+// No lease stops a holder that works on past its deadline, or past the end of the context that Do
+// gives it. A machine may be suspended between two instructions. The fencing token helps where the
+// work has its effects: a resource that remembers the greatest token it has seen, and refuses
+// smaller ones, is safe also from a holder that does not know yet that it lost the lease. The
+// example of [Token] does so in SQL.
+//
+// # Clocks
+//
+// Deadlines are wall-clock times. The Managers of one store must have clocks that agree within
+// [WithClockSkew]; an expired lease is taken over that much later. Within one process, Do goes by
+// the monotonic clock. It gives a lease up before another can have it, by as much as
+// [DoOptions].Grace.
+//
+// A clock that was far ahead can write a lease that lasts too long. Such a lease is logged once, as
+// clock_suspect; [Manager.Forget] and [Manager.ForgetLock] remove it.
+//
+// # Lost answers
+//
+// A store may apply a write and lose the answer, or refuse as a conflict what it has applied.
+// Neither is passed on as it is. After a lost answer the Manager sends the same compare-and-set
+// again, until it knows that it landed or cannot land any more. Then, and after every conflict, one
+// judge decides by the record that stands. Each record names the operation that wrote it and the
+// one before. It also names the lease before its own, and how that ended. So a holder learns that
+// its release or failure counted, even if the next lease has begun.
+//
+// Where that takes longer than some seconds, the outcome is unknown, and the error says so.
+// Repeating the call is safe: Extend, Release, Complete and Fail as they are, Acquire and CheckLock
+// with the same nonce. An error other than ErrUnknownOutcome means that nothing was written, with
+// the one exception that [ErrLost] tells of.
+//
+// # Imports
+//
+// The package imports the standard library alone, and so does package backend, the interface to the
+// stores. Package backends opens a store by its URL. Package leasetest is for the tests of programs
+// that use leases.
 package lease

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,19 +10,21 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// erase removes whatever lies under storeKey. Where a deletion's outcome is unknown it asks again, but only for the
-// lease that it set out to erase: a key that was acquired anew meanwhile is left alone.
+// erase removes whatever lies under storeKey. If the outcome of a deletion is unknown, it asks
+// again, but only for the lease or lock that it set out to erase: a key that was acquired anew
+// meanwhile is left alone.
 func (c *core) erase(ctx context.Context, storeKey string) error {
 	defer c.known.drop(storeKey)
-	var cause error // of the unknown outcome of a deletion, if any
-	var leaseID string
+	var cause error   // of the unknown outcome of a deletion, if any
+	var erased string // whose deletion has an unknown outcome
+	var refused bool  // perhaps although it was applied
 	pause := settlePauseFirst
 	for range mostTries {
 		e, err := c.get(ctx, storeKey)
 		switch {
 		case err != nil && cause == nil:
 			return err
-		case err == nil && e.Revision == 0 && cause == nil:
+		case err == nil && e.Revision == 0 && cause == nil && !refused:
 			return ErrNotFound
 		case err == nil && e.Revision == 0:
 			return nil
@@ -30,12 +33,12 @@ func (c *core) erase(ctx context.Context, storeKey string) error {
 			var id string
 			retained := true
 			if r, err := decodeRecord(e); err == nil {
-				id, retained = r.LeaseID, r.stateAt(c.clock.Now(), c.skew) != StateNotFound
+				id, retained = cmp.Or(r.LeaseID, r.Op), r.stateAt(c.clock.Now(), c.skew) != StateNotFound
 			}
-			if cause != nil && id != leaseID {
+			if cause != nil && id != erased {
 				return fmt.Errorf("%w: acquired anew meanwhile: %w", ErrUnknownOutcome, cause)
 			}
-			leaseID = id
+			erased = id
 			err = c.backend.CompareAndDelete(ctx, storeKey, e.Revision)
 			switch {
 			case err == nil && retained:
@@ -43,8 +46,9 @@ func (c *core) erase(ctx context.Context, storeKey string) error {
 			case err == nil:
 				return ErrNotFound
 			case errors.Is(err, backend.ErrConflict), errors.Is(err, backend.ErrNotFound):
+				refused = retained
 				continue
-			case errors.Is(err, backend.ErrUnavailable) && cause == nil:
+			case (errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrClosed)) && cause == nil:
 				return fmt.Errorf("%w: %w", ErrUnavailable, err)
 			case cause == nil:
 				cause = err

@@ -7,53 +7,77 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Errors to branch on, with errors.Is. Every method of [Manager] returns them wrapped in an [*Error].
+// Errors to test for with errors.Is. Every method of [Manager] wraps them in an [*Error].
 // A context's own error comes through as such, and then nothing was written.
 var (
-	// ErrNotFound says that the key has no lease: it never had one, it was forgotten, or its retention is over.
+	// ErrNotFound means that the key has no lease. It never had one, or it was forgotten, or its
+	// retention is over.
 	ErrNotFound = errors.New("no such lease")
 
-	// ErrLost says that the lease id does not hold the key: another took the lease over after it had expired, or it never held it.
-	// The work must stop. Nothing was written, but in one rare case: an Acquire or Extend was applied, its answer was lost, and
-	// when the store could be asked again another had already taken the lease over.
+	// ErrLost means that the lease id does not hold the key. Another caller took the lease over,
+	// or the holder released it. The work must stop. Nothing was written, with one rare exception:
+	// an Acquire or Extend was applied, its answer was lost, and the lease was taken over before
+	// the store could be asked again.
 	ErrLost = errors.New("lease lost")
 
-	// ErrFinished says that the lease has ended already, otherwise than asked, or under another lease id than the caller's: whoever had lost it need not be told. The work
-	// must stop too. The [Error] carries how it ended.
+	// ErrFinished means that the lease has already ended, with a different outcome or under
+	// another lease id. The work must stop too. [Error].Lease says how it ended.
 	ErrFinished = errors.New("already finished")
 
-	// ErrInProgress says that another holds the lease. Only [Do] returns it, if it is told not to wait; the [Error] carries how the lease stands.
+	// ErrInProgress means that another caller holds the lease. [Error].Lease says how it stands.
+	// [Do] returns it with NoWait, or if it would wait for itself; [Lease.DecodeResult] returns it
+	// for a lease that has not ended.
 	ErrInProgress = errors.New("in progress elsewhere")
 
-	// ErrResultType says that a stored result cannot be read as the type of [Do]. Only Do returns it.
+	// ErrFailed means that the work has failed, here or elsewhere. [Code] tells the error code.
+	// [Do], [Await] and [Lease.DecodeResult] return it.
+	ErrFailed = errors.New("failed")
+
+	// ErrExpired means that the holder went silent or gave the lease back, and nobody has taken
+	// it over yet. [Await] and [Lease.DecodeResult] return it.
+	ErrExpired = errors.New("expired")
+
+	// ErrResultType means that a stored result cannot be decoded as the type that was asked for,
+	// or that the lease was completed without a result.
 	ErrResultType = errors.New("result of another type")
 
-	// ErrInvalid says that an argument is outside its limits. The error is a [*FieldError]; nothing was written.
+	// ErrNoLease means that the context belongs to no function under a lease, or to none that
+	// still holds a lease of the key. [Token], [Save] and [Load] return it.
+	ErrNoLease = errors.New("no lease is held here")
+
+	// ErrInvalid means that an argument is outside its limits. errors.As finds a [*FieldError].
+	// Nothing was written.
 	ErrInvalid = errors.New("invalid argument")
 
-	// ErrInputMismatch says that the key stands for work on another input: both input hashes are known, and they differ.
+	// ErrInputMismatch means that the key stands for work on another input: both inputs are
+	// known, and they differ.
 	ErrInputMismatch = errors.New("input mismatch")
 
-	// ErrUnknownOutcome says that the store went away in the middle of a write and did not come back in time to tell
-	// whether it was applied. It may have been, or may still be. Calling again with the same arguments is safe: Extend, Complete, Fail and Cancel
-	// as they are, Acquire with the same request id. A CheckLock that is repeated may take its own lock for another's.
+	// ErrUnknownOutcome means that the store went away in the middle of a write and did not come
+	// back in time to tell whether it was applied. It may have been, or may still be. The same
+	// call can be repeated safely: Extend, Release, Complete, Fail and Cancel as they are, Acquire
+	// and CheckLock with the same nonce.
 	ErrUnknownOutcome = errors.New("outcome unknown")
 
-	// ErrUnavailable says that the store could not be asked. Nothing was written.
+	// ErrUnavailable means that the store could not be asked. Nothing was written. If the store
+	// was closed, errors.Is(err, [backend.ErrClosed]) holds too, and asking again is useless.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrUnreadable says that what the store holds under the key is damaged, or was written by a newer version of this package.
-	// It is never overwritten; only [Manager.Forget] removes it, if it is a lease's.
+	// ErrUnreadable means that what the store holds under the key is damaged, or was written by a
+	// newer version of this package. It is never overwritten. [Manager.Forget] removes it if it is
+	// a lease's, [Manager.ForgetLock] if it is a lock's.
 	ErrUnreadable = errors.New("unreadable record")
 )
 
-// Error is what every method of [Manager] returns, and [Do] and [KeyOf] of their own. It says what was tried, why it failed, and what is known of the lease.
+// Error is what the functions and methods of this package return. It says what was tried, why it
+// failed, and what is known of the lease.
 type Error struct {
-	Op  string // the operation: "acquire", "extend", ...
+	Op  string // the operation: "acquire", "extend", "do", ...
 	Key string
 	Err error // wraps one of the errors above, or the context's
 
-	// Lease is the state that stood in the way, as read from the store. Its State is "" if none was read.
+	// Lease is the state that stood in the way, as read from the store.
+	// Its State is "" if none was read.
 	Lease Lease
 }
 
@@ -64,21 +88,16 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("lease: %s %s: %v", e.Op, backend.Quote(e.Key), e.Err)
 }
 
+// Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// FailedError is what [Do] returns to those who did not do the work themselves, when it has failed.
-type FailedError struct {
-	Key   string
-	Code  string // see [Do] for those that it makes itself
-	Lease Lease  // as it stands, with the error's hash and perhaps its text
+// relabel returns err, perhaps of another operation, as an error of op.
+func relabel(op, key string, err error) *Error {
+	if e, ok := err.(*Error); ok {
+		return &Error{Op: op, Key: key, Err: e.Err, Lease: e.Lease}
+	}
+	return &Error{Op: op, Key: key, Err: err}
 }
-
-func (e *FailedError) Error() string {
-	return fmt.Sprintf("lease: %s has failed with code %q (attempt %d)", backend.Quote(e.Key), e.Code, e.Lease.Attempt)
-}
-
-// ErrorCode returns the code, so that a Do around another fails with the same.
-func (e *FailedError) ErrorCode() string { return e.Code }
 
 // FieldError is an argument outside its limits. errors.Is(err, [ErrInvalid]) holds for it.
 type FieldError struct {
@@ -88,4 +107,88 @@ type FieldError struct {
 
 func (e *FieldError) Error() string { return fmt.Sprintf("%v: %s: %s", ErrInvalid, e.Field, e.Problem) }
 
+// Unwrap returns [ErrInvalid].
 func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+// failure is the failed work of a key, in one shape for the caller who did the work and for all
+// others. Only the former has a cause.
+type failure struct {
+	code    string
+	attempt int
+	cause   error
+}
+
+func (f *failure) Error() string {
+	if f.cause == nil {
+		return fmt.Sprintf("%v with code %q (attempt %d)", ErrFailed, f.code, f.attempt)
+	}
+	return fmt.Sprintf("%v with code %q (attempt %d): %v", ErrFailed, f.code, f.attempt, f.cause)
+}
+
+func (f *failure) Unwrap() []error {
+	if f.cause == nil {
+		return []error{ErrFailed}
+	}
+	return []error{ErrFailed, f.cause}
+}
+
+// ErrorCode makes a Do around another one fail with the same code.
+func (f *failure) ErrorCode() string { return f.code }
+
+// standing ends the search for a mark: what marks the cause of an inner failure is not about the
+// outer lease.
+func (f *failure) standing() mark { return unmarked }
+
+// Code returns the error code of a failure: of the caller's own work under [Do], or of somebody
+// else's. It returns "" if errors.Is(err, [ErrFailed]) does not hold.
+func Code(err error) (code string) {
+	defer func() {
+		if recover() != nil { // by a method of an error in the chain
+			code = ""
+		}
+	}()
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.code
+	}
+	return ""
+}
+
+// mark says whether a failure stands.
+type mark int
+
+const (
+	unmarked mark = iota
+	permanent
+	retryable
+)
+
+// marker is an error that says whether the failure that it causes stands.
+type marker interface {
+	error
+	standing() mark
+}
+
+type marked struct {
+	error
+	mark mark
+}
+
+func (e *marked) Unwrap() error  { return e.error }
+func (e *marked) standing() mark { return e.mark }
+
+// Permanent marks the error of a function under [Do]: the failure stands until its retention is
+// over, and later callers get it too. The text and the chain of err stay as they are.
+// Permanent(nil) is nil.
+func Permanent(err error) error { return markAs(err, permanent) }
+
+// Retryable marks the error of a function under [Do]: nothing was done, and whoever calls next may
+// try again, also under AtMostOnce. Without AtMostOnce that is the default. The text and the chain
+// of err stay as they are. Retryable(nil) is nil.
+func Retryable(err error) error { return markAs(err, retryable) }
+
+func markAs(err error, m mark) error {
+	if err == nil {
+		return nil
+	}
+	return &marked{err, m}
+}

@@ -13,22 +13,23 @@ import (
 	"github.com/ailease/lease/backends/memory"
 )
 
-// runSlot runs a job for the time at which it is due, unless another host does or has done so. The key has that time, and not the one at which the host
-// got round to it, so that all hosts mean the same run.
-func runSlot(ctx context.Context, m *lease.Manager, job string, due time.Time, run func(context.Context) (int, error)) (here bool, err error) {
+// runSlot runs a job for the time at which it is due, unless another host does or has done so. The
+// key has the time at which the job is due, and not the one at which a host got round to it. So all
+// hosts mean the same run.
+func runSlot(ctx context.Context, m *lease.Manager, job string, due time.Time, run func(context.Context) error) (here bool, err error) {
 	key := job + "_" + due.UTC().Format(time.RFC3339)
-	_, err = lease.Do(ctx, m, key, func(ctx context.Context, _ *lease.Held) (int, error) {
+	err = lease.Exec(ctx, m, key, &lease.DoOptions{NoWait: true}, func(ctx context.Context) error {
 		here = true
 		return run(ctx)
-	}, lease.WithoutWaiting())
+	})
 	if errors.Is(err, lease.ErrInProgress) {
 		return false, nil
 	}
-	return here, err // also a lease.FailedError, if it has failed on another host
+	return here, err
 }
 
 // A job is due on three hosts at once, and runs on one of them.
-func ExampleDo_cron() {
+func ExampleExec_cron() {
 	ctx := context.Background()
 	store := memory.New() // between hosts, that is a NATS cluster: see package natskv
 	due := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
@@ -41,8 +42,9 @@ func ExampleDo_cron() {
 			if err != nil {
 				log.Fatal(err)
 			}
-			here, err := runSlot(ctx, m, "send_invoices", due, func(context.Context) (int, error) {
-				return int(invoices.Add(120)), nil
+			here, err := runSlot(ctx, m, "send_invoices", due, func(context.Context) error {
+				invoices.Add(120)
+				return nil
 			})
 			if err != nil {
 				log.Fatal(err)

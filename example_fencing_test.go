@@ -15,12 +15,20 @@ import (
 	"github.com/ailease/lease/leasetest"
 )
 
+// reports writes to a table whose rows keep the greatest fencing token that they have seen.
+type reports struct{ db *sql.DB }
+
 var errStale = errors.New("a later holder of the lease has written")
 
-// saveReport writes unless somebody has written who acquired the lease later. The row keeps the greatest token that it has seen; one statement
-// compares and sets it.
-func saveReport(ctx context.Context, db *sql.DB, id, text string, token uint64) error {
-	res, err := db.ExecContext(ctx, `UPDATE reports SET text = ?, token = ? WHERE id = ? AND token <= ?`, text, token, id, token)
+// save stands deep in a program. It finds the token of the lease in its context, and writes nothing
+// outside of one.
+func (r reports) save(ctx context.Context, id, text string) error {
+	token, err := lease.Token(ctx, "report_"+id)
+	if err != nil {
+		return err
+	}
+	// One statement compares and sets the token.
+	res, err := r.db.ExecContext(ctx, `UPDATE reports SET text = ?, token = ? WHERE id = ? AND token <= ?`, text, token, id, token)
 	if err != nil {
 		return err
 	}
@@ -30,8 +38,9 @@ func saveReport(ctx context.Context, db *sql.DB, id, text string, token uint64) 
 	return errStale
 }
 
-// No lease can stop a host that was suspended in the middle of its work and wakes up past the deadline. The database can, by the fencing token.
-func ExampleDo_fencing() {
+// No lease can stop a host that was suspended in the middle of its work and wakes up past the
+// deadline. The database can, by the fencing token.
+func ExampleToken() {
 	ctx := context.Background()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -43,26 +52,25 @@ func ExampleDo_fencing() {
 		INSERT INTO reports (id) VALUES ('q3')`); err != nil {
 		log.Fatal(err)
 	}
-	clock, store := leasetest.NewClock(time.Now()), memory.New()
-	hostA, errA := lease.NewManager(store, lease.WithClock(clock))
-	hostB, errB := lease.NewManager(store, lease.WithClock(clock))
+	r := reports{db}
+	store := memory.New()
+	asleep := leasetest.NewClock(time.Now()) // host A's: it does not notice that time passes
+	hostA, errA := lease.NewManager(store, lease.WithClock(asleep))
+	hostB, errB := lease.NewManager(store, lease.WithClock(leasetest.NewClock(time.Now().Add(time.Hour))))
 	if err := errors.Join(errA, errB); err != nil {
 		log.Fatal(err)
 	}
 
-	a, _, err := hostA.Acquire(ctx, "report_q3", lease.AcquireOptions{TTL: time.Minute})
-	if err != nil {
-		log.Fatal(err)
-	}
-	clock.Advance(time.Hour) // host A is suspended
-	_, err = lease.Do(ctx, hostB, "report_q3", func(ctx context.Context, h *lease.Held) (any, error) {
-		return nil, saveReport(ctx, db, "q3", "by host B", h.Token())
+	err = lease.Exec(ctx, hostA, "report_q3", nil, func(ctx context.Context) error {
+		err := lease.Exec(context.Background(), hostB, "report_q3", nil, func(ctx context.Context) error {
+			return r.save(ctx, "q3", "by host B")
+		})
+		fmt.Println("host B:", err)
+		fmt.Println("host A:", r.save(ctx, "q3", "by host A"))
+		return nil
 	})
-	fmt.Println("host B:", err)
-	fmt.Println("host A:", saveReport(ctx, db, "q3", "by host A", a.Token)) // it has not looked at the time
-
-	_, err = hostA.Extend(ctx, "report_q3", a.LeaseID, time.Minute)
-	fmt.Println("host A, if it asks:", err)
+	fmt.Println("host A, as it ends:", errors.Is(err, lease.ErrLost))
+	fmt.Println("outside of a lease:", r.save(ctx, "q3", "by anybody"))
 	var text string
 	if err := db.QueryRowContext(ctx, `SELECT text FROM reports WHERE id = 'q3'`).Scan(&text); err != nil {
 		log.Fatal(err)
@@ -71,6 +79,7 @@ func ExampleDo_fencing() {
 	// Output:
 	// host B: <nil>
 	// host A: a later holder of the lease has written
-	// host A, if it asks: lease: extend "report_q3": already finished: completed at version 3
+	// host A, as it ends: true
+	// outside of a lease: lease: token "report_q3": no lease is held here
 	// by host B
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/ailease/lease/backends/memory"
 )
 
-// Events are counted by kind. A program would publish the counts with expvar.NewMap("leases"), or have package leaseprom count for Prometheus.
+// Events are counted by kind. A program would publish the counts with expvar.NewMap("leases"), or
+// have package leaseprom count for Prometheus.
 func ExampleWithObserver() {
 	ctx := context.Background()
 	events := new(expvar.Map)
@@ -22,19 +23,22 @@ func ExampleWithObserver() {
 		log.Fatal(err)
 	}
 	for _, chat := range []string{"chat_1", "chat_2", "chat_2", "chat_3"} {
-		_, err := lease.Do(ctx, m, chat, func(context.Context, *lease.Held) (string, error) {
+		_, err := lease.Do(ctx, m, chat, nil, func(context.Context) (string, error) {
 			if chat == "chat_3" {
 				return "", errors.New("the model is overloaded")
 			}
 			return "answered", nil
 		})
 		if err != nil {
-			fmt.Println(chat, "failed:", err)
+			fmt.Println(err)
 		}
+	}
+	if err := m.Flush(ctx); err != nil { // observers are called on the side
+		log.Fatal(err)
 	}
 	fmt.Println(events)
 	// Output:
-	// chat_3 failed: the model is overloaded
+	// lease: do "chat_3": failed with code "error" (attempt 1): the model is overloaded
 	// {"acquired": 3, "completed": 2, "failed": 1}
 }
 
@@ -46,7 +50,7 @@ func ExampleManager_List() {
 		log.Fatal(err)
 	}
 	for _, key := range []string{"import_1", "import_2", "import_3", "export_1"} {
-		l, _, err := m.Acquire(ctx, key, lease.AcquireOptions{Metadata: json.RawMessage(`{"host":"worker-7"}`)})
+		l, _, err := m.Acquire(ctx, key, &lease.AcquireOptions{Metadata: json.RawMessage(`{"host":"worker-7"}`)})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -57,7 +61,7 @@ func ExampleManager_List() {
 		}
 	}
 
-	for l, err := range m.List(ctx, lease.Filter{State: lease.StateInProgress, Prefix: "import_"}) {
+	for l, err := range m.List(ctx, &lease.Filter{State: lease.StateInProgress, Prefix: "import_"}) {
 		switch {
 		case errors.Is(err, lease.ErrUnreadable):
 			log.Print(err) // the others come all the same
@@ -79,7 +83,7 @@ func ExampleManager_Watch() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	held, _, err := m.Acquire(ctx, "import_1", lease.AcquireOptions{TTL: time.Minute})
+	held, _, err := m.Acquire(ctx, "import_1", &lease.AcquireOptions{TTL: time.Minute})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -89,10 +93,11 @@ func ExampleManager_Watch() {
 		}
 		fmt.Println(l.State, "for", l.TTL, "version", l.Version)
 
-		// What the holder does meanwhile, which is elsewhere. Were it faster than this loop, some of it would be skipped, but not the end.
+		// This is what the holder does meanwhile, elsewhere. If it were faster than the loop, the
+		// loop would skip some of it, but not the end.
 		switch l.Version {
 		case 1:
-			_, err = m.Extend(ctx, "import_1", held.LeaseID, time.Hour)
+			_, err = m.Extend(ctx, "import_1", held.LeaseID, &lease.ExtendOptions{TTL: time.Hour})
 		case 2:
 			_, err = m.Complete(ctx, "import_1", held.LeaseID, lease.Completion{})
 		}
@@ -106,32 +111,29 @@ func ExampleManager_Watch() {
 	// completed for 1h0m0s version 3
 }
 
-// Long work shows how far it is. A note is a write to the store: one for each step that is worth looking at, not for each row.
-func ExampleHeld_Progress() {
-	type progress struct{ Done, Of int }
+// Long work shows how far it is. Each note rides on the next write of the lease. So it costs little
+// to call Progress often.
+func ExampleProgress() {
+	type progress struct{ File, Of int }
 	ctx := context.Background()
 	m, err := lease.NewManager(memory.New())
 	if err != nil {
 		log.Fatal(err)
 	}
-	rows, err := lease.Do(ctx, m, "import_1", func(ctx context.Context, h *lease.Held) (int, error) {
-		for file := range 2 {
+	rows, err := lease.Do(ctx, m, "import_1", nil, func(ctx context.Context) (int, error) {
+		for file := range 3 {
+			lease.Progress(ctx, progress{file + 1, 3})
 			// 1000 rows are imported here.
-			if err := h.Progress(ctx, progress{file + 1, 2}); err != nil {
-				// The note is missed, but the work goes on: if the lease is lost, ctx has ended, and whatever takes it next says so.
-				log.Print(err)
-			}
-			seen, err := m.Status(ctx, h.Key()) // by anybody
-			if err != nil {
-				return 0, err
-			}
-			fmt.Printf("%s\n", seen.Metadata)
 		}
-		return 2000, nil
+		return 3000, nil
 	})
-	fmt.Println(rows, err)
-	// Output:
-	// {"progress":{"Done":1,"Of":2}}
-	// {"progress":{"Done":2,"Of":2}}
-	// 2000 <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := m.Status(ctx, "import_1") // by anybody, also while the work is under way
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d rows, last seen at %s\n", rows, l.Progress)
+	// Output: 3000 rows, last seen at {"File":3,"Of":3}
 }

@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"sync"
@@ -13,14 +14,15 @@ import (
 
 // render is somebody else's work. It closes begun when the lease is there.
 func render(ctx context.Context, m *lease.Manager, video string, begun chan<- struct{}) (string, error) {
-	return lease.Do(ctx, m, "render_"+video, func(context.Context, *lease.Held) (string, error) {
+	return lease.Do(ctx, m, "render_"+video, nil, func(context.Context) (string, error) {
 		close(begun)
 		return "/videos/" + video + ".mp4", nil
 	})
 }
 
-// Who wants the result, and would not do the work, waits for it. Do waits as well, but does the work if nobody else does any more.
-func ExampleManager_Wait() {
+// Await is for a caller who wants the result but would not do the work. Do waits as well, and does
+// the work if nobody else does any more.
+func ExampleAwait() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	m, err := lease.NewManager(memory.New())
@@ -37,19 +39,22 @@ func ExampleManager_Wait() {
 	})
 	<-begun
 
-	l, err := m.Wait(ctx, "render_trailer")
-	if err != nil {
-		log.Fatal(err)
+	for _, video := range []string{"trailer", "teaser"} {
+		file, err := lease.Await[string](ctx, m, "render_"+video)
+		switch {
+		case err == nil:
+			fmt.Println(file)
+		case errors.Is(err, lease.ErrFailed):
+			fmt.Println("failed with code", lease.Code(err))
+		case errors.Is(err, lease.ErrExpired):
+			fmt.Println("whoever rendered it is gone")
+		case errors.Is(err, lease.ErrNotFound):
+			fmt.Println("nobody renders the", video) // which Await does not wait for
+		default:
+			log.Print(err)
+		}
 	}
-	switch l.State {
-	case lease.StateCompleted:
-		fmt.Printf("%s\n", l.Result)
-	case lease.StateFailed:
-		fmt.Println("failed with code", l.ErrorCode)
-	case lease.StateExpired:
-		fmt.Println("whoever rendered it is gone")
-	case lease.StateNotFound:
-		fmt.Println("nobody has begun") // which Wait does not wait for
-	}
-	// Output: "/videos/trailer.mp4"
+	// Output:
+	// /videos/trailer.mp4
+	// nobody renders the teaser
 }

@@ -10,13 +10,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends/memory"
 )
 
-// shop receives what a payment provider delivers: each event at least once, and again until it is answered with 200. Whoever calls it has checked the signature.
+// shop receives what a payment provider delivers: each event at least once, and again until it is
+// answered with 200. Its caller has checked the signature.
 type shop struct {
 	leases  *lease.Manager
 	shipped atomic.Int32
@@ -28,19 +28,19 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not an event", http.StatusBadRequest)
 		return
 	}
-	// A provider that hangs up does not stop the shipment: it delivers again, and is answered then.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
-	defer cancel()
-	parcel, err := lease.Do(ctx, s.leases, "paid_"+paid.Event, func(ctx context.Context, _ *lease.Held) (string, error) {
+	// Finish: a provider that hangs up does not stop the shipment. It delivers the event again, and
+	// gets the stored answer then.
+	opts := &lease.DoOptions{Finish: true, NoWait: true}
+	parcel, err := lease.Do(r.Context(), s.leases, "paid_"+paid.Event, opts, func(ctx context.Context) (string, error) {
 		return s.ship(ctx, paid.Order)
-	}, lease.WithoutWaiting(), lease.WithAcquireOptions(lease.AcquireOptions{TTL: time.Minute, RetryFailed: true}))
+	})
 	switch {
 	case errors.Is(err, lease.ErrInProgress):
 		w.Header().Set("Retry-After", "60")
 		http.Error(w, "being handled", http.StatusServiceUnavailable)
 	case err != nil:
 		log.Printf("event %q: %v", paid.Event, err)
-		http.Error(w, "not handled", http.StatusInternalServerError)
+		http.Error(w, "not handled", http.StatusInternalServerError) // the next delivery tries again
 	default:
 		fmt.Fprintln(w, parcel)
 	}
@@ -50,7 +50,7 @@ func (s *shop) ship(_ context.Context, order string) (parcel string, err error) 
 	return fmt.Sprintf("parcel %d of order %s", s.shipped.Add(1), order), nil
 }
 
-// A webhook is handled once, however often it is delivered; the event's id is the key. What fails is tried again at the next delivery.
+// A webhook is handled once, however often it is delivered. The event's id is the key.
 func ExampleDo_webhook() {
 	m, err := lease.NewManager(memory.New())
 	if err != nil {

@@ -73,7 +73,7 @@ func TestKeyOfTakesThePrefixesThatLeaveRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustAcquire(t, m, key, lease.AcquireOptions{})
+		mustAcquire(t, m, key, nil)
 	}
 	for _, tt := range []struct{ name, prefix, says string }{
 		{"none", "", "0 characters, must be from 1 to 191"},

@@ -2,14 +2,19 @@ package lease
 
 import "sync"
 
-// mostKnown bounds the memory; what is pushed out costs its key one more store call, no more.
-const mostKnown = 4096
+// Bounds of the memory. What is pushed out costs its key one more store call, no more.
+const (
+	mostKnown      = 4096
+	mostKnownBytes = 16 << 20 // of checkpoints
+)
 
-// known remembers the last state seen of keys, so that a holder's next call needs no read. It may be out of date at any time: what
-// comes of it must pass a compare-and-set. A finished record, and a lock, is remembered without its content, as a revision alone.
+// known remembers the last state seen of keys, so that a holder's next call needs no read. It may
+// be out of date at any time: what comes of it must pass a compare-and-set. A finished record, and
+// a lock, is remembered without its content, as a revision alone.
 type known struct {
-	mu sync.Mutex
-	m  map[string]stored
+	mu    sync.Mutex
+	m     map[string]stored
+	bytes int
 }
 
 func (k *known) get(storeKey string) (stored, bool) {
@@ -26,20 +31,38 @@ func (k *known) put(storeKey string, s stored) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s.revision == 0 {
-		delete(k.m, storeKey)
+		k.remove(storeKey)
 		return
 	}
-	if _, ok := k.m[storeKey]; !ok && len(k.m) >= mostKnown {
-		for victim := range k.m {
-			delete(k.m, victim)
-			break
+	before := k.m[storeKey]
+	k.m[storeKey] = s
+	k.bytes += s.size() - before.size()
+	if len(k.m) <= mostKnown && k.bytes <= mostKnownBytes {
+		return
+	}
+	for victim := range k.m {
+		if k.remove(victim); len(k.m) <= mostKnown && k.bytes <= mostKnownBytes {
+			return
 		}
 	}
-	k.m[storeKey] = s
 }
 
 func (k *known) drop(storeKey string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.m, storeKey)
+	k.remove(storeKey)
+}
+
+func (k *known) remove(storeKey string) {
+	if s, ok := k.m[storeKey]; ok {
+		k.bytes -= s.size()
+		delete(k.m, storeKey)
+	}
+}
+
+func (s *stored) size() int {
+	if s.rec == nil {
+		return 0
+	}
+	return len(s.rec.Checkpoint)
 }

@@ -2,49 +2,10 @@ package lease
 
 import (
 	"bytes"
-	"cmp"
-	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"github.com/ailease/lease/backend"
 )
-
-// Manager grants leases on the keys of one namespace of a store. It is safe for concurrent use; it has nothing to close, and runs a goroutine only
-// while Do, Wait or Watch is under way: the backend belongs to whoever opened it.
-type Manager struct {
-	*core
-	namespace string
-}
-
-// NewManager returns a Manager on b. It does not touch the store. An option out of range is an [ErrInvalid].
-func NewManager(b backend.Backend, opts ...Option) (*Manager, error) {
-	s := defaults()
-	for _, o := range opts {
-		o(&s)
-	}
-	if b == nil {
-		return nil, &Error{Op: "new manager", Err: &FieldError{"backend", "must not be nil"}}
-	}
-	if err := s.check(); err != nil {
-		return nil, &Error{Op: "new manager", Err: err}
-	}
-	return &Manager{newCore(b, s), s.namespace}, nil
-}
-
-// InNamespace returns a Manager like m for another namespace of the same store, with the limits of [WithNamespace].
-// It is cheap: make one per call if that is convenient.
-func (m *Manager) InNamespace(name string) (*Manager, error) {
-	if err := checkNamespace(name); err != nil {
-		return nil, &Error{Op: "in namespace", Err: err}
-	}
-	return &Manager{m.core, name}, nil
-}
-
-// storeKey is where the lease of key lies. A namespace has no slash, so no two pairs share a store key.
-func (m *Manager) storeKey(key string) string { return m.namespace + "/" + key }
 
 // Lease is what is known of a lease at the time of a call. It is a copy.
 type Lease struct {
@@ -55,34 +16,186 @@ type Lease struct {
 	// Version is 1 for a key's first lease and grows by one with each accepted change.
 	Version uint64
 
-	// Token is the fencing token. It grows with every acquisition of the key for ever, not by one, also after the key was forgotten: a
-	// resource that remembers the greatest token it has seen, and refuses smaller ones, is safe from holders who
-	// do not know yet that they lost the lease.
+	// Token is the fencing token. It grows with every acquisition of the key for ever, not by one,
+	// also after the key was forgotten. A resource that remembers the greatest token it has seen,
+	// and refuses smaller ones, is safe from holders who do not know yet that they lost the lease.
 	Token uint64
 
-	Attempt     int           // 1 for a key's first lease, and one more for each that took over an expired or failed one
+	Attempt     int           // 1 for a key's first lease, and one more for each acquisition
+	Failures    int           // how many leases of the key have failed, without RetryFailed or Replace
 	TTL         time.Duration // as granted when the lease was acquired or last extended
 	TTLLeft     time.Duration // until the deadline; 0 unless in progress
 	ExpiresAt   time.Time     // the deadline, by the clock of the Manager that set it
 	FirstSeenAt time.Time     // when the key was first acquired
 	AcquiredAt  time.Time     // when this lease was acquired
 	DoneAt      time.Time     // when the lease ended; zero unless completed or failed
+	AtMostOnce  bool          // see AcquireOptions
+	Released    bool          // the lease reads as expired because its holder gave it back
 
-	Metadata   json.RawMessage // the holder's, as given to Acquire; nil if none
-	Result     json.RawMessage // from Acquire, Complete, Result, Wait and Watch; nil if none was given
+	Metadata   json.RawMessage // the holder's, as given to Acquire or Extend; nil if none
+	Progress   json.RawMessage // the holder's last note, see Progress; nil if none
+	Checkpoint json.RawMessage // from Acquire and Extend, for the holder alone; nil if none was saved
+	Result     json.RawMessage // not from List; nil if none was given
 	ResultHash string
 	ErrorCode  string
 	ErrorHash  string
 	ErrorText  string // only if whoever failed the lease wanted it stored
+	Retryable  bool   // of a failed lease: whoever asks next acquires it anew
+	InputHash  string // of the input that the key stands for; "" if none was stated
 
-	RetryAfter time.Duration // for a poller: when to ask again; 0 unless in progress
+	RetryAfter time.Duration // for a poller: when to ask again; 0 if completed or failed
+}
+
+// AcquireOptions are the options of [Manager.Acquire]. nil and the zero value are the defaults.
+type AcquireOptions struct {
+	// TTL is how long the lease lasts unless it is extended. 0: the Manager's default, an hour
+	// unless set. Less than the least, a second unless set, is [ErrInvalid]. More than the maximum
+	// is clamped; [Lease].TTL says what was granted.
+	TTL time.Duration
+
+	// Metadata is a JSON object for others to read, up to 2048 bytes unless set otherwise.
+	Metadata json.RawMessage
+
+	// Nonce makes the call safe to repeat after a lost answer: while the lease that it acquired is
+	// in progress, the same nonce gets that lease again. Up to 256 bytes, random for each call.
+	// Never derive it from the key or the message: two workers with one nonce would both hold the
+	// lease.
+	Nonce string
+
+	// Input is what the work is about: any value that [KeyOf] takes. If the key is known with
+	// other input, Acquire returns [ErrInputMismatch]: somebody uses one key for two things. Only
+	// a hash of it is stored.
+	Input any
+
+	// InputHash is the hash of the input if the caller has one, up to 256 bytes. Not with Input.
+	InputHash string
+
+	// Retention is how long the lease stays readable once it has ended. 0: the Manager's, 7 days
+	// unless set. At least a minute, at most [WithMaxRetention]; else [ErrInvalid].
+	Retention time.Duration
+
+	// RetryFailed acquires anew also what has failed for good, or is not open to AtMostOnce: for
+	// a caller who has looked.
+	RetryFailed bool
+
+	// AtMostOnce is for work that must rather stay undone than be done twice. The lease is never
+	// taken over because it expired: past its deadline it reads as failed, with code "expired",
+	// and its holder may still end it. It begins only if the key is new, or if an earlier
+	// at-most-once lease was released or failed retryably. Over other work that stopped half-way
+	// Acquire answers that it failed, with code "expired", "released" or its own.
+	AtMostOnce bool
+
+	// Replace takes the key from work on other input, in whatever state, unless that is
+	// AtMostOnce: newer input has overtaken it. The old holder's calls return [ErrLost]; its
+	// fencing token guards what it still writes. With the same input it changes nothing. It
+	// needs Input or InputHash, and does not go with AtMostOnce.
+	Replace bool
+}
+
+// input is the hash of the input, "" if none is stated.
+func (o *AcquireOptions) input() (hash string, err error) {
+	switch {
+	case o.Input != nil && o.InputHash != "":
+		return "", &FieldError{"input_hash", fmt.Sprintf("%d bytes beside an input, must be one or the other", len(o.InputHash))}
+	case o.Input != nil:
+		if hash, err = inputHash(o.Input); err != nil {
+			return "", err
+		}
+	default:
+		hash = o.InputHash
+	}
+	switch {
+	case o.Replace && hash == "":
+		return "", &FieldError{"replace", "true without an input, of which it would need to know whether it is another"}
+	case o.Replace && o.AtMostOnce:
+		return "", &FieldError{"replace", "true with at_most_once, must be one or the other"}
+	}
+	return hash, checkString("input_hash", hash, maxIDBytes)
+}
+
+// ExtendOptions are the options of [Manager.Extend]. nil and the zero value extend the lease by
+// its own TTL and change nothing else.
+type ExtendOptions struct {
+	// TTL is the time that the lease has left from now on; 0: its own TTL. The limits are those of
+	// [AcquireOptions].TTL.
+	TTL time.Duration
+
+	// Metadata replaces that of the lease; nil leaves it as it is.
+	Metadata json.RawMessage
+
+	// Checkpoint is what the next attempt shall know if this one does not end: JSON of up to
+	// 64 KiB, in place of the checkpoint before. nil leaves it as it is. It is dropped when the
+	// lease completes, and else kept until the key is forgotten or replaced.
+	Checkpoint json.RawMessage
+
+	// CheckpointSeq orders checkpoints that may overtake each other on their way: if it is not
+	// above the one that stands, Extend succeeds and changes nothing. 0 for no order. It counts
+	// within one lease.
+	CheckpointSeq uint64
+}
+
+// Completion is how a lease ends well.
+type Completion struct {
+	// Result is anything that encoding/json encodes, up to 256 KiB as JSON unless set otherwise.
+	// A [json.RawMessage] is stored as it is. nil is no result.
+	Result any
+
+	ResultHash string // up to 256 bytes; stored as given
+}
+
+// Failure is how a lease ends badly.
+type Failure struct {
+	Code string // for programs to branch on, up to 128 bytes unless set otherwise; required
+	Hash string // up to 256 bytes; stored as given, to recognise an error without storing its text
+	Text string // up to 1024 bytes, for people; think of what an error's text may give away
+
+	// Retryable lets whoever asks next acquire the lease anew. Otherwise the failure stands until
+	// its retention is over.
+	Retryable bool
+}
+
+// DecodeResult decodes the result of a completed lease into v, a pointer. A *struct{} takes any
+// result, and none.
+//
+// Errors: [ErrFailed], of which [Code] tells the error code; [ErrExpired], [ErrNotFound] and
+// [ErrInProgress] for a lease that has not ended; [ErrResultType] if there is no result, or it
+// cannot be decoded into v. Each is an [*Error] that carries l.
+func (l Lease) DecodeResult(v any) error {
+	if err := l.decode(v); err != nil {
+		return &Error{Op: "decode result", Key: l.Key, Err: err, Lease: l}
+	}
+	return nil
+}
+
+func (l *Lease) decode(v any) error {
+	switch l.State {
+	case StateCompleted:
+	case StateFailed:
+		return &failure{code: l.ErrorCode, attempt: l.Attempt}
+	case StateInProgress:
+		return ErrInProgress
+	case StateExpired:
+		return ErrExpired
+	default:
+		return ErrNotFound
+	}
+	if _, ok := v.(*struct{}); ok {
+		return nil
+	}
+	if len(l.Result) == 0 {
+		return fmt.Errorf("%w: completed without a result", ErrResultType)
+	}
+	if err := unmarshal(l.Result, v); err != nil {
+		return fmt.Errorf("%w: %d bytes cannot be decoded as %v: %w", ErrResultType, len(l.Result), elem(v), err)
+	}
+	return nil
 }
 
 // view is how r reads at now; a nil r is the absence of a record.
 func (m *Manager) view(key string, r *record, now time.Time) Lease {
 	state := r.stateAt(now, m.skew)
 	if state == StateNotFound {
-		return Lease{Key: key, State: state}
+		return Lease{Key: key, State: state, RetryAfter: m.retryAfter}
 	}
 	l := Lease{
 		Key:         key,
@@ -91,242 +204,44 @@ func (m *Manager) view(key string, r *record, now time.Time) Lease {
 		Version:     r.Version,
 		Token:       r.Token,
 		Attempt:     r.Attempt,
+		Failures:    r.Failures,
 		TTL:         r.TTL,
 		ExpiresAt:   r.Deadline,
 		FirstSeenAt: r.FirstSeenAt,
 		AcquiredAt:  r.AcquiredAt,
 		DoneAt:      r.DoneAt,
+		AtMostOnce:  r.AtMostOnce,
+		Released:    r.State == stateReleased,
 		Metadata:    bytes.Clone(r.Metadata), // the record may be remembered
+		Progress:    bytes.Clone(r.Progress),
 		Result:      r.Result,
 		ResultHash:  r.ResultHash,
 		ErrorCode:   r.ErrorCode,
 		ErrorHash:   r.ErrorHash,
 		ErrorText:   r.ErrorText,
+		Retryable:   r.Retryable,
+		InputHash:   r.InputHash,
 	}
 	switch {
 	case state == StateInProgress:
 		m.fillInProgress(&l, now)
+	case state == StateExpired:
+		l.RetryAfter = m.retryAfter
 	case state == StateFailed && r.State == StateInProgress:
-		l.DoneAt, l.ErrorCode = r.Deadline, codeExpired
+		fillFailed(&l, codeExpired)
 	}
 	return l
 }
 
+// fillInProgress makes l read as in progress, also if it has expired: the clock skew may forbid
+// the takeover yet.
 func (m *Manager) fillInProgress(l *Lease, now time.Time) {
-	l.State, l.DoneAt, l.ErrorCode = StateInProgress, time.Time{}, ""
+	l.State, l.DoneAt, l.ErrorCode, l.Released = StateInProgress, time.Time{}, "", false
 	l.TTLLeft = max(0, l.ExpiresAt.Sub(now))
 	l.RetryAfter = max(time.Second, min(m.retryAfter, l.ExpiresAt.Add(m.skew).Sub(now)))
 }
 
-// AcquireOptions are what Acquire takes beside the key. The zero value is a good one.
-type AcquireOptions struct {
-	// TTL is how long the lease lasts unless it is extended. 0: the default of the Manager. Less than the least, usually 1 second: [ErrInvalid].
-	// More than the maximum is clamped; [Lease].TTL says what was granted.
-	TTL time.Duration
-
-	// Metadata is a JSON object for others to read, up to 2048 bytes unless set otherwise.
-	Metadata json.RawMessage
-
-	// RequestID makes the call safe to repeat: while the lease that it acquired is in progress, the same request id gets that lease
-	// again. Up to 256 bytes, unique to what the caller regards as one request.
-	RequestID string
-
-	// InputHash says which input the work is on, up to 256 bytes. If the key is known with another, Acquire
-	// fails with [ErrInputMismatch]: somebody uses one key for two things.
-	InputHash string
-
-	// RetryFailed acquires anew what has failed or was cancelled. Otherwise a failure stands until its retention is over.
-	RetryFailed bool
-
-	// AtMostOnce forbids that the lease is taken over because it expired, for work whose half-done effects nobody may repeat blindly.
-	// Past its deadline it reads as failed, with error code "expired"; its holder may still end it; another acquires it
-	// only with RetryFailed, having looked.
-	AtMostOnce bool
-}
-
-// Acquire asks for the lease of key. If acquired is true, the caller is its only holder until [Lease].ExpiresAt, and must do the work and then call
-// Complete, Fail or Cancel with the LeaseID. Otherwise the lease is in progress elsewhere, or has completed or
-// failed and is returned as it stands, with its result.
-//
-// Errors: [ErrInvalid], [ErrInputMismatch], [ErrUnavailable], [ErrUnreadable], [ErrUnknownOutcome]; [ErrLost] in the rare case
-// that the lease was acquired, but taken over before the store's lost answer could be had again.
-func (m *Manager) Acquire(ctx context.Context, key string, opt AcquireOptions) (l Lease, acquired bool, err error) {
-	ttl, ttlErr := m.grant(opt.TTL)
-	metadata, metadataErr := compactObject("metadata", opt.Metadata, m.maxMetadataBytes)
-	err = cmp.Or(
-		m.checkKey(key),
-		ttlErr,
-		metadataErr,
-		checkString("request_id", opt.RequestID, maxIDBytes),
-		checkString("input_hash", opt.InputHash, maxIDBytes),
-	)
-	l, out, err := m.change(ctx, "acquire", key, &command{
-		verb:        verbAcquire,
-		leaseID:     "lease_" + rand.Text(),
-		ttl:         ttl,
-		metadata:    metadata,
-		requestID:   opt.RequestID,
-		inputHash:   opt.InputHash,
-		retryFailed: opt.RetryFailed,
-		atMostOnce:  opt.AtMostOnce,
-	}, err)
-	return l, err == nil && (out.writes() || out == outAcquiredAgain), err
-}
-
-// Extend sets the time left of a lease to ttl from now; it never adds to it. 0 is the Manager's default, and the limits
-// are those of [AcquireOptions].TTL. It works also past the deadline, as long as nobody took over.
-//
-// Errors: [ErrNotFound], [ErrLost], [ErrFinished], [ErrInvalid], [ErrUnavailable], [ErrUnreadable], [ErrUnknownOutcome].
-func (m *Manager) Extend(ctx context.Context, key, leaseID string, ttl time.Duration) (Lease, error) {
-	return m.extend(ctx, key, &command{leaseID: leaseID, ttl: ttl})
-}
-
-func (m *Manager) extend(ctx context.Context, key string, c *command) (Lease, error) {
-	granted, err := m.grant(c.ttl)
-	err = cmp.Or(m.checkKey(key), checkLeaseID(c.leaseID), err)
-	c.verb, c.ttl = verbExtend, granted
-	l, _, err := m.change(ctx, "extend", key, c, err)
-	return l, err
-}
-
-// Completion is how a lease ends well.
-type Completion struct {
-	Result     json.RawMessage // any JSON, up to 256 KiB unless set otherwise; nil for none
-	ResultHash string          // up to 256 bytes; stored as given
-}
-
-// Complete ends a lease as completed. It counts also past the deadline, as long as nobody took over: the work is done. Repeating it with
-// the same arguments succeeds and changes nothing.
-//
-// Errors: as for [Manager.Extend].
-func (m *Manager) Complete(ctx context.Context, key, leaseID string, done Completion) (Lease, error) {
-	return m.complete(ctx, key, leaseID, done, false)
-}
-
-func (m *Manager) complete(ctx context.Context, key, leaseID string, done Completion, byDo bool) (Lease, error) {
-	result, err := compact("result", done.Result, m.maxResultBytes)
-	err = cmp.Or(m.checkKey(key), checkLeaseID(leaseID), err, checkString("result_hash", done.ResultHash, maxIDBytes))
-	l, _, err := m.change(ctx, "complete", key, &command{
-		verb:       verbComplete,
-		leaseID:    leaseID,
-		result:     result,
-		resultHash: done.ResultHash,
-		byDo:       byDo,
-	}, err)
-	return l, err
-}
-
-// Failure is how a lease ends badly.
-type Failure struct {
-	Code string // for programs to branch on, up to 128 bytes unless set otherwise; required
-	Hash string // up to 256 bytes; stored as given, to recognise the same error again without storing its text
-	Text string // up to 1024 bytes, for people; think of what an error's text may give away before storing it
-}
-
-// Fail ends a lease as failed. Like Complete it counts past the deadline, and may be repeated.
-//
-// Errors: as for [Manager.Extend].
-func (m *Manager) Fail(ctx context.Context, key, leaseID string, f Failure) (Lease, error) {
-	return m.fail(ctx, key, leaseID, f, false)
-}
-
-func (m *Manager) fail(ctx context.Context, key, leaseID string, f Failure, byDo bool) (Lease, error) {
-	err := cmp.Or(checkString("error_code", f.Code, m.maxErrorCodeBytes), checkString("error_hash", f.Hash, maxIDBytes), checkString("error_text", f.Text, maxErrorTextBytes))
-	if f.Code == "" {
-		err = &FieldError{"error_code", fmt.Sprintf("0 bytes, must be from 1 to %d", m.maxErrorCodeBytes)}
-	}
-	return m.endBadly(ctx, "fail", key, leaseID, f, byDo, err)
-}
-
-// Cancel ends a lease as failed with the error code "canceled", or "canceled:" and the reason if there is one, which has up to 256 bytes
-// unless set otherwise.
-//
-// Errors: as for [Manager.Extend].
-func (m *Manager) Cancel(ctx context.Context, key, leaseID, reason string) (Lease, error) {
-	code := "canceled"
-	if reason != "" {
-		code += ":" + reason
-	}
-	return m.endBadly(ctx, "cancel", key, leaseID, Failure{Code: code}, false, checkString("reason", reason, m.maxReasonBytes))
-}
-
-func (m *Manager) endBadly(ctx context.Context, op, key, leaseID string, f Failure, byDo bool, err error) (Lease, error) {
-	err = cmp.Or(m.checkKey(key), checkLeaseID(leaseID), err)
-	l, _, err := m.change(ctx, op, key, &command{
-		verb:      verbFail,
-		leaseID:   leaseID,
-		errorCode: f.Code,
-		errorHash: f.Hash,
-		errorText: f.Text,
-		byDo:      byDo,
-	}, err)
-	return l, err
-}
-
-// Status tells how the lease of key stands, all but its result. That there is none is an answer, [StateNotFound], and not an error.
-//
-// Errors: [ErrInvalid], [ErrUnavailable], [ErrUnreadable].
-func (m *Manager) Status(ctx context.Context, key string) (Lease, error) {
-	l, err := m.read(ctx, "status", key)
-	l.Result = nil
-	return l, err
-}
-
-// Result is Status with the stored result, which is there from completion until the retention is over.
-//
-// Errors: as for [Manager.Status].
-func (m *Manager) Result(ctx context.Context, key string) (Lease, error) {
-	return m.read(ctx, "result", key)
-}
-
-// Forget erases the lease of key, in whatever state, for an operator who knows that nobody works on it: its holder learns of it when it next
-// calls, and the key can be acquired as if new. It removes unreadable records too.
-//
-// Errors: [ErrNotFound], [ErrInvalid], [ErrUnavailable], [ErrUnknownOutcome].
-func (m *Manager) Forget(ctx context.Context, key string) error {
-	err := m.checkKey(key)
-	if err == nil {
-		err = m.erase(ctx, m.storeKey(key))
-	}
-	if err != nil {
-		return &Error{Op: "forget", Key: key, Err: err}
-	}
-	return nil
-}
-
-func (m *Manager) read(ctx context.Context, op, key string) (Lease, error) {
-	err := m.checkKey(key)
-	if err == nil {
-		var s stored
-		if s, err = m.load(ctx, m.storeKey(key)); err == nil {
-			l := m.view(key, s.rec, m.clock.Now())
-			if l.State == StateExpired {
-				m.tell(ctx, Event{Kind: EventExpiredSeen}, m.storeKey(key), s.rec, time.Time{})
-			}
-			return l, nil
-		}
-	}
-	return Lease{}, &Error{Op: op, Key: key, Err: err}
-}
-
-// change runs a command whose arguments have been checked, with the result err.
-func (m *Manager) change(ctx context.Context, op, key string, c *command, err error) (Lease, outcome, error) {
-	if err != nil {
-		return Lease{}, 0, &Error{Op: op, Key: key, Err: err}
-	}
-	c.retention, c.skew, c.op = m.retention, m.skew, m.newOp()
-	storeKey, began := m.storeKey(key), m.began(ctx)
-	a, err := m.apply(ctx, storeKey, c, began)
-	m.tellApplied(ctx, storeKey, c, &a, err, began)
-	l := Lease{}
-	if a.rec != nil {
-		l = m.view(key, a.rec, a.at)
-	}
-	if err != nil {
-		return Lease{}, 0, &Error{Op: op, Key: key, Err: err, Lease: l}
-	}
-	if a.outcome == outPolling {
-		m.fillInProgress(&l, a.at) // also expired, where clock skew forbids the takeover yet
-	}
-	return l, a.outcome, nil
+// fillFailed makes l read as failed for good, although nobody failed it.
+func fillFailed(l *Lease, code string) {
+	l.State, l.DoneAt, l.ErrorCode, l.Retryable, l.RetryAfter = StateFailed, l.ExpiresAt, code, false, 0
 }

@@ -11,20 +11,27 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Filter chooses what [Manager.List] yields. The zero value is all leases of the namespace.
+// Filter chooses what [Manager.List] yields. nil and the zero value choose all leases of the
+// namespace.
 type Filter struct {
 	State  State  // "" for any; StateNotFound finds nothing
 	Prefix string // of the key, byte for byte
 	Limit  int    // how many at most; 0 for no limit
 }
 
-// List yields the leases that the filter chooses, in no particular order, each as [Manager.Status] tells it at the time when it is come to. They are read from the store
-// as the caller goes on, which may also change them meanwhile; what begins or is forgotten meanwhile may be missed.
+// List yields the leases that the filter chooses, in no particular order, each as Status would
+// report it when the iteration reaches it, but without its result. The caller may change leases
+// meanwhile; what begins or is forgotten meanwhile may be missed.
 //
-// A record that cannot be read comes with an [ErrUnreadable] and a Lease of which the key alone is known, whatever state is asked for, and the listing goes on. Any other error
-// comes with a zero Lease and ends it: [ErrInvalid], [ErrUnavailable], the context's, and one that is [errors.ErrUnsupported] for a backend that is no
-// [backend.Lister].
-func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Lease, error] {
+// A record that cannot be read comes with [ErrUnreadable] and a Lease of which only the key is
+// known, whatever state is asked for, and the listing goes on. Any other error comes with a zero
+// Lease and ends it: [ErrInvalid], [ErrUnavailable], the context's, and one that is
+// [errors.ErrUnsupported] for a backend that is no [backend.Lister].
+func (m *Manager) List(ctx context.Context, filter *Filter) iter.Seq2[Lease, error] {
+	var f Filter
+	if filter != nil {
+		f = *filter
+	}
 	return func(yield func(Lease, error) bool) {
 		fail := func(l Lease, err error) bool {
 			return yield(l, &Error{Op: "list", Key: cmp.Or(l.Key, f.Prefix), Err: err})
@@ -33,7 +40,7 @@ func (m *Manager) List(ctx context.Context, f Filter) iter.Seq2[Lease, error] {
 			fail(Lease{}, err)
 			return
 		}
-		lister, ok := m.backend.(backend.Lister)
+		lister, ok := backend.As[backend.Lister](m.backend)
 		if !ok {
 			fail(Lease{}, fmt.Errorf("%w: the backend cannot list", errors.ErrUnsupported))
 			return

@@ -31,7 +31,8 @@ func listed(t testing.TB, leases iter.Seq2[lease.Lease, error]) []string {
 	return keys
 }
 
-// leaseInEveryState fills the store through m: one key past its retention, and one in each state, of those that have failed two.
+// leaseInEveryState fills the store through m: one key past its retention, and one in each state,
+// of those that have failed two.
 func leaseInEveryState(t testing.TB, m *lease.Manager, clock *leasetest.Clock) {
 	t.Helper()
 	must := func(_ lease.Lease, err error) {
@@ -40,15 +41,15 @@ func leaseInEveryState(t testing.TB, m *lease.Manager, clock *leasetest.Clock) {
 			t.Fatal(err)
 		}
 	}
-	must(m.Complete(ctx, "job/gone", mustAcquire(t, m, "job/gone", lease.AcquireOptions{}).LeaseID, lease.Completion{}))
+	must(m.Complete(ctx, "job/gone", mustAcquire(t, m, "job/gone", nil).LeaseID, lease.Completion{}))
 	clock.Advance(8 * 24 * time.Hour)
 	for _, key := range []string{"job/running", "chat/running"} {
-		mustAcquire(t, m, key, lease.AcquireOptions{TTL: time.Hour, Metadata: json.RawMessage(`{"a":1}`)})
+		mustAcquire(t, m, key, &lease.AcquireOptions{TTL: time.Hour, Metadata: json.RawMessage(`{"a":1}`)})
 	}
-	mustAcquire(t, m, "job/expired", lease.AcquireOptions{TTL: time.Minute})
-	mustAcquire(t, m, "job/once", lease.AcquireOptions{TTL: time.Minute, AtMostOnce: true})
-	must(m.Complete(ctx, "job/completed", mustAcquire(t, m, "job/completed", lease.AcquireOptions{}).LeaseID, lease.Completion{Result: json.RawMessage(`"secret"`)}))
-	must(m.Fail(ctx, "job/failed", mustAcquire(t, m, "job/failed", lease.AcquireOptions{}).LeaseID, lease.Failure{Code: "c"}))
+	mustAcquire(t, m, "job/expired", &lease.AcquireOptions{TTL: time.Minute})
+	mustAcquire(t, m, "job/once", &lease.AcquireOptions{TTL: time.Minute, AtMostOnce: true})
+	must(m.Complete(ctx, "job/completed", mustAcquire(t, m, "job/completed", nil).LeaseID, lease.Completion{Result: json.RawMessage(`"secret"`)}))
+	must(m.Fail(ctx, "job/failed", mustAcquire(t, m, "job/failed", nil).LeaseID, lease.Failure{Code: "c"}))
 	clock.Advance(time.Minute)
 }
 
@@ -74,31 +75,33 @@ func TestList(t *testing.T) {
 		{"as many as the limit", lease.Filter{State: lease.StateFailed, Limit: 2}, []string{"job/failed", "job/once"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := listed(t, m.List(ctx, tt.filter)); !slices.Equal(got, tt.want) {
+			if got := listed(t, m.List(ctx, &tt.filter)); !slices.Equal(got, tt.want) {
 				t.Errorf("listed %q, want %q", got, tt.want)
 			}
 		})
 	}
 	for limit := 1; limit < 6; limit++ {
-		if got := listed(t, m.List(ctx, lease.Filter{Limit: limit})); len(got) != limit {
+		if got := listed(t, m.List(ctx, &lease.Filter{Limit: limit})); len(got) != limit {
 			t.Errorf("limit %d: listed %q", limit, got)
 		}
 	}
-	for l, err := range m.List(ctx, lease.Filter{}) {
+	for l, err := range m.List(ctx, nil) {
 		status, err2 := m.Status(ctx, l.Key)
 		if err := errors.Join(err, err2); err != nil {
 			t.Fatal(err)
 		}
-		same(t, l, status) // and so without its result
+		status.Result = nil // which a listing leaves out
+		same(t, l, status)
 		clear(l.Metadata)
 		again, err := m.Status(ctx, l.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
+		again.Result = nil
 		same(t, again, status)
 	}
 	clock.Advance(time.Hour)
-	if got := listed(t, m.List(ctx, lease.Filter{State: lease.StateExpired})); !slices.Equal(got, []string{"chat/running", "job/expired", "job/running"}) {
+	if got := listed(t, m.List(ctx, &lease.Filter{State: lease.StateExpired})); !slices.Equal(got, []string{"chat/running", "job/expired", "job/running"}) {
 		t.Errorf("expired an hour later: %q", got)
 	}
 }
@@ -110,8 +113,8 @@ func TestListKeepsToItsNamespace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustAcquire(t, in, "in "+name, lease.AcquireOptions{})
-		mustAcquire(t, in, "a/in "+name, lease.AcquireOptions{})
+		mustAcquire(t, in, "in "+name, nil)
+		mustAcquire(t, in, "a/in "+name, nil)
 	}
 	for _, name := range []string{"a", "a.b", "ab", "A", "b"} {
 		in, err := m.InNamespace(name)
@@ -122,7 +125,7 @@ func TestListKeepsToItsNamespace(t *testing.T) {
 		if name == "b" {
 			want = []string{}
 		}
-		if got := listed(t, in.List(ctx, lease.Filter{})); !slices.Equal(got, want) {
+		if got := listed(t, in.List(ctx, nil)); !slices.Equal(got, want) {
 			t.Errorf("in namespace %s: listed %q, want %q", name, got, want)
 		}
 	}
@@ -132,7 +135,7 @@ func TestListGoesOnAfterAnUnreadableRecord(t *testing.T) {
 	store := memory.New()
 	m, _ := newManager(t, store)
 	for i := range 5 {
-		mustAcquire(t, m, fmt.Sprint("good ", i), lease.AcquireOptions{})
+		mustAcquire(t, m, fmt.Sprint("good ", i), nil)
 		if _, err := store.CompareAndSet(ctx, fmt.Sprint("default/bad ", i), 0, []byte("rubbish"), 0); err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +151,7 @@ func TestListGoesOnAfterAnUnreadableRecord(t *testing.T) {
 		{lease.Filter{Prefix: "good"}, 5, 0},
 	} {
 		good, bad := 0, 0
-		for l, err := range m.List(ctx, tt.filter) {
+		for l, err := range m.List(ctx, &tt.filter) {
 			if err == nil {
 				good++
 				continue
@@ -168,10 +171,14 @@ func TestListGoesOnAfterAnUnreadableRecord(t *testing.T) {
 
 func TestListsThatFail(t *testing.T) {
 	m, _ := newManager(t, memory.New())
-	mustAcquire(t, m, "k", lease.AcquireOptions{})
+	mustAcquire(t, m, "k", nil)
 	broken := errors.New("disk on fire")
-	onBroken, _ := newManager(t, brokenLister{memory.New(), broken})
-	unlisted, _ := newManager(t, asked{memory.New()})
+	bad := newScriptedStore()
+	bad.list = func(context.Context, string) iter.Seq2[backend.Entry, error] {
+		return func(yield func(backend.Entry, error) bool) { yield(backend.Entry{}, broken) }
+	}
+	onBroken, _ := newManager(t, bad)
+	unlisted, _ := newManager(t, threeMethods{memory.New()})
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 	for _, tt := range []struct {
@@ -180,14 +187,14 @@ func TestListsThatFail(t *testing.T) {
 		is    error
 		field string
 	}{
-		{"a backend that cannot list", unlisted.List(ctx, lease.Filter{}), errors.ErrUnsupported, ""},
-		{"no such state", m.List(ctx, lease.Filter{State: "done"}), lease.ErrInvalid, "state"},
-		{"a negative limit", m.List(ctx, lease.Filter{Limit: -1}), lease.ErrInvalid, "limit"},
-		{"a prefix with a control character", m.List(ctx, lease.Filter{Prefix: "a\n"}), lease.ErrInvalid, "prefix"},
-		{"a prefix that no key can have", m.List(ctx, lease.Filter{Prefix: strings.Repeat("p", backend.MaxKeyBytes)}), lease.ErrInvalid, "prefix"},
-		{"a context that has ended", m.List(canceled, lease.Filter{}), context.Canceled, ""},
-		{"a store that fails", onBroken.List(ctx, lease.Filter{}), lease.ErrUnavailable, ""},
-		{"a store that fails, and says why", onBroken.List(ctx, lease.Filter{}), broken, ""},
+		{"a backend that cannot list", unlisted.List(ctx, nil), errors.ErrUnsupported, ""},
+		{"no such state", m.List(ctx, &lease.Filter{State: "done"}), lease.ErrInvalid, "state"},
+		{"a negative limit", m.List(ctx, &lease.Filter{Limit: -1}), lease.ErrInvalid, "limit"},
+		{"a prefix with a control character", m.List(ctx, &lease.Filter{Prefix: "a\n"}), lease.ErrInvalid, "prefix"},
+		{"a prefix that no key can have", m.List(ctx, &lease.Filter{Prefix: strings.Repeat("p", backend.MaxKeyBytes)}), lease.ErrInvalid, "prefix"},
+		{"a context that has ended", m.List(canceled, nil), context.Canceled, ""},
+		{"a store that fails", onBroken.List(ctx, nil), lease.ErrUnavailable, ""},
+		{"a store that fails, and says why", onBroken.List(ctx, nil), broken, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := 0
@@ -209,13 +216,13 @@ func TestListsThatFail(t *testing.T) {
 	}
 	t.Run("a context that ends meanwhile", func(t *testing.T) {
 		for i := range 200 { // so that the store has more than one page, or shard
-			mustAcquire(t, m, fmt.Sprint(i), lease.AcquireOptions{})
+			mustAcquire(t, m, fmt.Sprint(i), nil)
 		}
 		ends, cancel := context.WithCancel(ctx)
 		defer cancel()
 		good := 0
 		var last error
-		for _, err := range m.List(ends, lease.Filter{}) {
+		for _, err := range m.List(ends, nil) {
 			if last != nil {
 				t.Fatalf("after %v came more", last)
 			}
@@ -234,11 +241,11 @@ func TestListWhileItsCallerWrites(t *testing.T) {
 	m, clock := newManager(t, memory.New())
 	const n = 200
 	for i := range n {
-		mustAcquire(t, m, fmt.Sprint(i), lease.AcquireOptions{TTL: time.Minute})
+		mustAcquire(t, m, fmt.Sprint(i), &lease.AcquireOptions{TTL: time.Minute})
 	}
 	clock.Advance(time.Minute)
 	seen := map[string]bool{}
-	for l, err := range m.List(ctx, lease.Filter{State: lease.StateExpired}) {
+	for l, err := range m.List(ctx, &lease.Filter{State: lease.StateExpired}) {
 		if err != nil || seen[l.Key] {
 			t.Fatalf("%+v, %v, seen before: %t", l, err, seen[l.Key])
 		}
@@ -248,13 +255,13 @@ func TestListWhileItsCallerWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 		} else {
-			mustAcquire(t, m, l.Key, lease.AcquireOptions{})
+			mustAcquire(t, m, l.Key, nil)
 		}
 	}
 	if len(seen) != n {
 		t.Errorf("%d expired leases were listed of %d", len(seen), n)
 	}
-	if got := listed(t, m.List(ctx, lease.Filter{State: lease.StateInProgress})); len(got) != n/2 {
+	if got := listed(t, m.List(ctx, &lease.Filter{State: lease.StateInProgress})); len(got) != n/2 {
 		t.Errorf("%d were taken over, want %d", len(got), n/2)
 	}
 }
@@ -264,7 +271,7 @@ func TestListWhoseCallerHasSeenEnough(t *testing.T) {
 	leaseInEveryState(t, m, clock)
 	for enough := 1; enough < 6; enough++ {
 		n := 0
-		for range m.List(ctx, lease.Filter{}) {
+		for range m.List(ctx, nil) {
 			if n++; n == enough {
 				break
 			}
@@ -273,18 +280,8 @@ func TestListWhoseCallerHasSeenEnough(t *testing.T) {
 			t.Errorf("%d were yielded, want %d", n, enough)
 		}
 	}
-	list := m.List(ctx, lease.Filter{}) // may be ranged over again
+	list := m.List(ctx, nil) // may be ranged over again
 	if a, b := listed(t, list), listed(t, list); !slices.Equal(a, b) || len(a) != 6 {
 		t.Errorf("listed %q, and then %q", a, b)
 	}
-}
-
-// brokenLister lists nothing but an error.
-type brokenLister struct {
-	*memory.Store
-	err error
-}
-
-func (b brokenLister) List(context.Context, string) iter.Seq2[backend.Entry, error] {
-	return func(yield func(backend.Entry, error) bool) { yield(backend.Entry{}, b.err) }
 }

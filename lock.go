@@ -8,14 +8,16 @@ import (
 	"time"
 )
 
-// LockOptions are what CheckLock takes beside the key. The zero value is a good one.
+// LockOptions are the options of [Manager.CheckLock]. nil and the zero value are the defaults.
 type LockOptions struct {
-	// TTL is how long the key stays locked. Its default and limits are those of [AcquireOptions].TTL.
+	// TTL is how long the key stays locked. Its default and limits are those of
+	// [AcquireOptions].TTL.
 	TTL time.Duration
 
-	// RequestID makes the call safe to repeat: as long as the key stays locked by it, the same request id is told again that it locked the key. Up to
-	// 256 bytes, unique to what the caller regards as one request.
-	RequestID string
+	// Nonce makes the call safe to repeat: as long as the key is locked by a call with this nonce,
+	// a call with the same nonce is told again that it locked the key. Up to 256 bytes, random for
+	// each call; see [AcquireOptions].Nonce.
+	Nonce string
 
 	// Metadata is a JSON object for others to read, up to 2048 bytes unless set otherwise.
 	Metadata json.RawMessage
@@ -25,27 +27,34 @@ type LockOptions struct {
 type Lock struct {
 	Key         string
 	TTL         time.Duration   // as granted to whoever locked the key
-	TTLLeft     time.Duration   // until the key may be locked anew, but for the clock skew; 0 if only that is left
+	TTLLeft     time.Duration   // until the key may be locked anew, without the clock skew; at least 0
 	ExpiresAt   time.Time       // by the clock of the Manager that locked the key
 	FirstSeenAt time.Time       // when the key was locked
 	Metadata    json.RawMessage // from who locked the key; nil if none
 }
 
-// CheckLock locks key for short work that must not be done twice: a charge, an email. If locked is true, the caller is the first, and does
-// the work. To everybody else, until the TTL has passed, it is false, and the [Lock] says since when the key is locked. There is nothing to extend, to
-// complete or to release; after the TTL, and the clock skew, the next caller locks the key anew. Locks have nothing to do with the leases
-// of the same keys: neither sees the other, and [Manager.Forget] leaves locks alone.
+// CheckLock locks key for short work that must not be done twice: a charge, an email. If locked is
+// true, the caller is the first, and does the work. For everybody else it is false until the TTL
+// and the clock skew have passed. There is nothing to extend, to complete or to release.
+// Locks and leases of one key do not see each other.
 //
-// A lock is at most once: if the caller dies, nobody does the work until the TTL has passed. Who does not hear the answer may ask again with the same
-// RequestID; without one, it would take its own lock for another's. For work that must get done there is Acquire.
+// A lock is at most once: if the caller dies, nobody does the work until the TTL has passed. A
+// caller whose answer was lost may ask again with the same Nonce; without one it would take its
+// own lock for another's. For work that must get done there is [Manager.Acquire]. If the TTL is
+// over while the first caller still works, the next one works too.
 //
-// Errors: [ErrInvalid], [ErrUnavailable], [ErrUnreadable], [ErrUnknownOutcome]. With the last the key may be locked, and by this call.
-func (m *Manager) CheckLock(ctx context.Context, key string, opt LockOptions) (l Lock, locked bool, err error) {
-	ttl, ttlErr := m.grant(opt.TTL)
-	metadata, metadataErr := compactObject("metadata", opt.Metadata, m.maxMetadataBytes)
+// Errors: [ErrInvalid], [ErrUnavailable], [ErrUnreadable], [ErrUnknownOutcome]. With the last the
+// key may be locked, and by this call.
+func (m *Manager) CheckLock(ctx context.Context, key string, opts *LockOptions) (l Lock, locked bool, err error) {
+	var o LockOptions
+	if opts != nil {
+		o = *opts
+	}
+	ttl, ttlErr := m.grant(o.TTL)
+	metadata, metadataErr := compactObject("metadata", o.Metadata, m.maxMetadataBytes)
 	var a applied
-	if err = cmp.Or(m.checkKey(key), ttlErr, metadataErr, checkString("request_id", opt.RequestID, maxIDBytes)); err == nil {
-		a, err = m.apply(ctx, m.lockKey(key), &command{verb: verbLock, op: m.newOp(), ttl: ttl, skew: m.skew, metadata: metadata, requestID: opt.RequestID}, m.began(ctx))
+	if err = cmp.Or(m.checkKey(key), ttlErr, metadataErr, checkString("nonce", o.Nonce, maxIDBytes)); err == nil {
+		a, err = m.apply(ctx, m.lockKey(key), &command{verb: verbLock, op: m.newOp(), ttl: ttl, skew: m.skew, metadata: metadata, nonce: o.Nonce}, m.began())
 	}
 	if err != nil {
 		return Lock{}, false, &Error{Op: "check lock", Key: key, Err: err}
@@ -60,7 +69,18 @@ func (m *Manager) CheckLock(ctx context.Context, key string, opt LockOptions) (l
 	}, a.outcome != outDuplicate, nil
 }
 
-// lockMark is between a namespace, which has no colon, and the slash: so no lock shares a store key with a lease, of whatever namespace.
+// ForgetLock unlocks key, for an operator who knows that the work was not done, or that the lock
+// stems from a clock that was wrong. The next to ask locks the key anew. It removes unreadable
+// records too.
+//
+// Errors: [ErrNotFound] if the key is not locked, [ErrInvalid], [ErrUnavailable],
+// [ErrUnknownOutcome].
+func (m *Manager) ForgetLock(ctx context.Context, key string) error {
+	return m.forget(ctx, "forget lock", key, m.lockKey(key))
+}
+
+// lockMark stands between a namespace, which has no colon, and the slash: no lock shares a store
+// key with a lease of whatever namespace.
 const lockMark = ":lock"
 
 // lockKey is where the lock of key lies.

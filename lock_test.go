@@ -14,12 +14,11 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
-	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/conformance"
 )
 
-func mustLock(t testing.TB, m *lease.Manager, key string, opt lease.LockOptions) lease.Lock {
+func mustLock(t testing.TB, m *lease.Manager, key string, opt *lease.LockOptions) lease.Lock {
 	t.Helper()
 	l, locked, err := m.CheckLock(ctx, key, opt)
 	if err != nil || !locked {
@@ -30,7 +29,7 @@ func mustLock(t testing.TB, m *lease.Manager, key string, opt lease.LockOptions)
 
 func mustBeDuplicate(t testing.TB, m *lease.Manager, key string) lease.Lock {
 	t.Helper()
-	l, locked, err := m.CheckLock(ctx, key, lease.LockOptions{})
+	l, locked, err := m.CheckLock(ctx, key, nil)
 	if err != nil || locked {
 		t.Fatalf("lock %q: locked is %t, error %v, lock %+v", key, locked, err, l)
 	}
@@ -51,7 +50,7 @@ func TestALockFromFirstToAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := mustLock(t, m, "charge_1", lease.LockOptions{TTL: time.Minute, Metadata: json.RawMessage(`{ "order": 7 }`)})
+	first := mustLock(t, m, "charge_1", &lease.LockOptions{TTL: time.Minute, Metadata: json.RawMessage(`{ "order": 7 }`)})
 	want := lease.Lock{Key: "charge_1", TTL: time.Minute, TTLLeft: time.Minute, ExpiresAt: t0.Add(time.Minute), FirstSeenAt: t0, Metadata: json.RawMessage(`{"order":7}`)}
 	sameLock(t, first, want)
 	for range 2 {
@@ -63,7 +62,7 @@ func TestALockFromFirstToAnew(t *testing.T) {
 	clock.Advance(20*time.Second - 1)
 	mustBeDuplicate(t, m, "charge_1")
 	clock.Advance(1)
-	again := mustLock(t, elsewhere, "charge_1", lease.LockOptions{})
+	again := mustLock(t, elsewhere, "charge_1", nil)
 	sameLock(t, again, lease.Lock{Key: "charge_1", TTL: time.Hour, TTLLeft: time.Hour, ExpiresAt: t0.Add(time.Minute + time.Hour), FirstSeenAt: t0.Add(time.Minute)})
 	sameLock(t, mustBeDuplicate(t, m, "charge_1"), again)
 }
@@ -71,33 +70,34 @@ func TestALockFromFirstToAnew(t *testing.T) {
 // TestALockWhoseAnswerWasLost may be asked for again.
 func TestALockWhoseAnswerWasLost(t *testing.T) {
 	m, _ := newManager(t, memory.New())
-	first := mustLock(t, m, "charge_1", lease.LockOptions{RequestID: "rq_1"})
-	sameLock(t, mustLock(t, m, "charge_1", lease.LockOptions{RequestID: "rq_1"}), first)
+	first := mustLock(t, m, "charge_1", &lease.LockOptions{Nonce: "rq_1"})
+	sameLock(t, mustLock(t, m, "charge_1", &lease.LockOptions{Nonce: "rq_1"}), first)
 	mustBeDuplicate(t, m, "charge_1")
 }
 
 func TestClockSkewDelaysTheUnlocking(t *testing.T) {
 	m, clock := newManager(t, memory.New(), lease.WithClockSkew(10*time.Second))
-	mustLock(t, m, "k", lease.LockOptions{TTL: time.Minute})
+	mustLock(t, m, "k", &lease.LockOptions{TTL: time.Minute})
 	clock.Advance(70*time.Second - 1)
 	if l := mustBeDuplicate(t, m, "k"); l.TTLLeft != 0 {
 		t.Errorf("within the skew: %+v", l)
 	}
 	clock.Advance(1)
-	mustLock(t, m, "k", lease.LockOptions{})
+	mustLock(t, m, "k", nil)
 }
 
 func TestLocksOfNamespaces(t *testing.T) {
 	m, _ := newManager(t, memory.New())
-	// Of 4 characters, as many as ":lock" has besides; and what a careless concatenation would confuse.
+	// Of 4 characters, as many as ":lock" has besides; and what a careless concatenation would
+	// confuse.
 	for _, name := range []string{"default", "other", "abcd", "lock", "a.lock", "a"} {
 		n, err := m.InNamespace(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, key := range []string{"k", "lock/k", ":lock/k", "a:lock/k", "/k"} {
-			mustLock(t, n, key, lease.LockOptions{})
-			mustAcquire(t, n, key, lease.AcquireOptions{})
+			mustLock(t, n, key, nil)
+			mustAcquire(t, n, key, nil)
 			mustBeDuplicate(t, n, key)
 		}
 	}
@@ -105,16 +105,16 @@ func TestLocksOfNamespaces(t *testing.T) {
 
 func TestALockAndALeaseOfTheSameKeyDoNotMeet(t *testing.T) {
 	m, clock := newManager(t, memory.New())
-	lock := mustLock(t, m, "k", lease.LockOptions{TTL: time.Hour})
+	lock := mustLock(t, m, "k", &lease.LockOptions{TTL: time.Hour})
 	if l, err := m.Status(ctx, "k"); err != nil || l.State != lease.StateNotFound {
 		t.Fatalf("a locked key's lease is %+v, %v", l, err)
 	}
 	if err := m.Forget(ctx, "k"); !errors.Is(err, lease.ErrNotFound) {
 		t.Errorf("forget of a locked key: %v, want ErrNotFound", err)
 	}
-	held := mustAcquire(t, m, "k", lease.AcquireOptions{TTL: time.Minute})
+	held := mustAcquire(t, m, "k", &lease.AcquireOptions{TTL: time.Minute})
 	clock.Advance(time.Minute)
-	held = mustAcquire(t, m, "k", lease.AcquireOptions{}) // expires by itself
+	held = mustAcquire(t, m, "k", nil) // expires by itself
 	if _, err := m.Complete(ctx, "k", held.LeaseID, lease.Completion{}); err != nil {
 		t.Fatal(err)
 	}
@@ -124,12 +124,64 @@ func TestALockAndALeaseOfTheSameKeyDoNotMeet(t *testing.T) {
 	if l := mustBeDuplicate(t, m, "k"); !l.FirstSeenAt.Equal(lock.FirstSeenAt) {
 		t.Errorf("the lock is %+v, was %+v", l, lock)
 	}
-	held = mustAcquire(t, m, "k", lease.AcquireOptions{TTL: 2 * time.Hour})
+	held = mustAcquire(t, m, "k", &lease.AcquireOptions{TTL: 2 * time.Hour})
 	clock.Advance(time.Hour)
-	mustLock(t, m, "k", lease.LockOptions{})
+	mustLock(t, m, "k", nil)
 	if l, err := m.Status(ctx, "k"); err != nil || l.LeaseID != held.LeaseID || l.State != lease.StateInProgress {
 		t.Errorf("the lease is %+v, %v", l, err)
 	}
+}
+
+func TestForgetLock(t *testing.T) {
+	store := memory.New()
+	m, _ := newManager(t, store)
+	if err := m.ForgetLock(ctx, "k"); !errors.Is(err, lease.ErrNotFound) || err.Error() != `lease: forget lock "k": no such lease` {
+		t.Errorf("of a key that is not locked: %v, want ErrNotFound", err)
+	}
+	held := mustAcquire(t, m, "k", nil)
+	mustLock(t, m, "k", nil)
+	if err := m.ForgetLock(ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := m.Status(ctx, "k"); err != nil || l.LeaseID != held.LeaseID {
+		t.Errorf("the lease of the same key is %+v, %v", l, err)
+	}
+	mustLock(t, m, "k", nil)
+	mustBeDuplicate(t, m, "k")
+	if err := m.ForgetLock(ctx, ""); !errors.Is(err, lease.ErrInvalid) {
+		t.Errorf("of no key: %v, want ErrInvalid", err)
+	}
+	// What cannot be read is removed too.
+	if _, err := store.CompareAndSet(ctx, "default:lock/damaged", 0, []byte("rubbish"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.ForgetLock(ctx, "damaged"); err != nil {
+		t.Fatal(err)
+	}
+	mustLock(t, m, "damaged", nil)
+}
+
+// TestALockOfAClockThatIsAhead is a duplicate like any other, however short the lock that is asked
+// for.
+func TestALockOfAClockThatIsAhead(t *testing.T) {
+	store := memory.New()
+	ahead, fast := newManager(t, store)
+	fast.Advance(24 * time.Hour)
+	mustLock(t, ahead, "k", nil)
+	for _, skew := range []time.Duration{0, time.Minute} {
+		m, _ := newManager(t, store, lease.WithClockSkew(skew))
+		for range 2 {
+			l, locked, err := m.CheckLock(ctx, "k", &lease.LockOptions{TTL: time.Second})
+			if err != nil || locked || l.TTLLeft != 25*time.Hour {
+				t.Errorf("locked is %t, error %v, lock %+v", locked, err, l)
+			}
+		}
+	}
+	m, _ := newManager(t, store)
+	if err := m.ForgetLock(ctx, "k"); err != nil { // the remedy
+		t.Fatal(err)
+	}
+	mustLock(t, m, "k", nil)
 }
 
 func TestLimitsOfLocks(t *testing.T) {
@@ -138,26 +190,26 @@ func TestLimitsOfLocks(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		key     string
-		opt     lease.LockOptions
+		opt     *lease.LockOptions
 		granted time.Duration
 
 		// what a refusal says; "" if there must be none
 		field, says string
 	}{
-		{"no TTL", "k", lease.LockOptions{}, time.Hour, "", ""},
-		{"the least TTL", "k", lease.LockOptions{TTL: time.Second}, time.Second, "", ""},
-		{"a TTL above the maximum is clamped", "k", lease.LockOptions{TTL: 31 * day}, 30 * day, "", ""},
-		{"a TTL below the least", "k", lease.LockOptions{TTL: time.Second - 1}, 0, "ttl", "must be at least 1s"},
-		{"a negative TTL", "k", lease.LockOptions{TTL: -1}, 0, "ttl", "must be at least 1s"},
-		{"the longest key", long, lease.LockOptions{}, time.Hour, "", ""},
-		{"a key too long", long + "x", lease.LockOptions{}, 0, "key", "257 characters, limit 256"},
-		{"no key", "", lease.LockOptions{}, 0, "key", "0 characters"},
-		{"metadata that is no object", "k", lease.LockOptions{Metadata: json.RawMessage(`1`)}, 0, "metadata", "not an object"},
-		{"a request id too long", "k", lease.LockOptions{RequestID: strings.Repeat("x", 257)}, 0, "request_id", "257 bytes, limit 256"},
-		{"metadata too large", "k", lease.LockOptions{Metadata: json.RawMessage(`{"k":"` + strings.Repeat("x", 2041) + `"}`)}, 0, "metadata", "2049 bytes, limit 2048"},
+		{"no TTL", "k", nil, time.Hour, "", ""},
+		{"the least TTL", "k", &lease.LockOptions{TTL: time.Second}, time.Second, "", ""},
+		{"a TTL above the maximum is clamped", "k", &lease.LockOptions{TTL: 31 * day}, 30 * day, "", ""},
+		{"a TTL below the least", "k", &lease.LockOptions{TTL: time.Second - 1}, 0, "ttl", "must be at least 1s"},
+		{"a negative TTL", "k", &lease.LockOptions{TTL: -1}, 0, "ttl", "must be at least 1s"},
+		{"the longest key", long, nil, time.Hour, "", ""},
+		{"a key too long", long + "x", nil, 0, "key", "257 characters, limit 256"},
+		{"no key", "", nil, 0, "key", "0 characters"},
+		{"metadata that is no object", "k", &lease.LockOptions{Metadata: json.RawMessage(`1`)}, 0, "metadata", "not an object"},
+		{"a nonce too long", "k", &lease.LockOptions{Nonce: strings.Repeat("x", 257)}, 0, "nonce", "257 bytes, limit 256"},
+		{"metadata too large", "k", &lease.LockOptions{Metadata: json.RawMessage(`{"k":"` + strings.Repeat("x", 2041) + `"}`)}, 0, "metadata", "2049 bytes, limit 2048"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := &counting{Backend: memory.New()}
+			b := newScriptedStore()
 			m, _ := newManager(t, b, lease.WithNamespace(strings.Repeat("n", 64)))
 			l, locked, err := m.CheckLock(ctx, tt.key, tt.opt)
 			if tt.field == "" {
@@ -178,7 +230,7 @@ func TestWhatIsNoLockIsNeverOverwritten(t *testing.T) {
 	inProgress := func(t *testing.T) []byte {
 		store := memory.New()
 		m, _ := newManager(t, store)
-		mustAcquire(t, m, "k", lease.AcquireOptions{})
+		mustAcquire(t, m, "k", nil)
 		e, err := store.Get(ctx, "default/k")
 		if err != nil {
 			t.Fatal(err)
@@ -191,7 +243,7 @@ func TestWhatIsNoLockIsNeverOverwritten(t *testing.T) {
 		if _, err := store.CompareAndSet(ctx, "default:lock/k", 0, value, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{}); locked || !errors.Is(err, lease.ErrUnreadable) {
+		if _, locked, err := m.CheckLock(ctx, "k", nil); locked || !errors.Is(err, lease.ErrUnreadable) {
 			t.Errorf("locked is %t, error %v, want ErrUnreadable", locked, err)
 		}
 		if e, err := store.Get(ctx, "default:lock/k"); err != nil || !bytes.Equal(e.Value, value) {
@@ -212,35 +264,38 @@ func TestLocksOfUnknownOutcomeAreSettled(t *testing.T) {
 		{"both are lost, again and again", []day{requestLost, requestLost, answerLost, answerLost, requestLost}},
 		{"the answer is lost and then the store is away for a while", []day{answerLost, unavailable, unavailable}},
 		{"the request is lost, and the next is refused because of it", []day{requestLost, busy, busy}},
+		{"the write is refused because another is under way", []day{busy}},
+		{"the write is refused although it was applied", []day{refusedThoughApplied}},
 		{"the request lands after it was sent again", []day{held1, after1}},
 		{"the request lands before it is sent again", []day{held2, after2}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := &badDay{Backend: memory.New(), plan: tt.plan}
+				b := newScriptedStore(tt.plan...)
 				m, _ := newManager(t, b)
-				mustLock(t, m, "k", lease.LockOptions{})
+				mustLock(t, m, "k", nil)
 				mustBeDuplicate(t, m, "k")
 			})
 		})
 	}
 	t.Run("the store stays away", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			m, _ := newManager(t, &badDay{Backend: memory.New(), always: requestLost})
-			if _, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{}); locked || !errors.Is(err, lease.ErrUnknownOutcome) {
+			m, _ := newManager(t, &scriptedStore{Store: memory.New(), always: requestLost})
+			if _, locked, err := m.CheckLock(ctx, "k", nil); locked || !errors.Is(err, lease.ErrUnknownOutcome) {
 				t.Errorf("locked is %t, error %v, want ErrUnknownOutcome", locked, err)
 			}
 		})
 	})
 	t.Run("the store cannot be asked", func(t *testing.T) {
-		m, _ := newManager(t, &badDay{Backend: memory.New(), always: unavailable})
-		if _, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{}); locked || !errors.Is(err, lease.ErrUnavailable) {
+		m, _ := newManager(t, &scriptedStore{Store: memory.New(), always: unavailable})
+		if _, locked, err := m.CheckLock(ctx, "k", nil); locked || !errors.Is(err, lease.ErrUnavailable) {
 			t.Errorf("locked is %t, error %v, want ErrUnavailable", locked, err)
 		}
 	})
 }
 
-// TestSettlingLocksAgainstOthers has another Manager come in between a lost answer and the next try.
+// TestSettlingLocksAgainstOthers has another Manager come in between a lost answer and the next
+// try.
 func TestSettlingLocksAgainstOthers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -263,14 +318,14 @@ func TestSettlingLocksAgainstOthers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := memory.New()
-				b := &badDay{Backend: store}
+				b := &scriptedStore{Store: store}
 				m, clock := newManager(t, b)
 				other, err := lease.NewManager(store, lease.WithClock(clock))
 				if err != nil {
 					t.Fatal(err)
 				}
 				if tt.before > 0 {
-					mustLock(t, other, "k", lease.LockOptions{TTL: time.Minute})
+					mustLock(t, other, "k", &lease.LockOptions{TTL: time.Minute})
 					mustBeDuplicate(t, m, "k") // so that it does not begin with a guess
 					clock.Advance(tt.before)
 				}
@@ -288,11 +343,11 @@ func TestSettlingLocksAgainstOthers(t *testing.T) {
 					}
 					for i := range tt.again {
 						clock.Advance(time.Duration(i) * time.Minute)
-						mustLock(t, other, "k", lease.LockOptions{TTL: time.Minute})
+						mustLock(t, other, "k", &lease.LockOptions{TTL: time.Minute})
 					}
 					return revision, err
 				}}
-				l, locked, err := m.CheckLock(ctx, "k", lease.LockOptions{TTL: time.Second})
+				l, locked, err := m.CheckLock(ctx, "k", &lease.LockOptions{TTL: time.Second})
 				if locked != tt.locked || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
 					t.Fatalf("locked is %t, error %v, lock %+v", locked, err, l)
 				}
@@ -305,7 +360,8 @@ func TestSettlingLocksAgainstOthers(t *testing.T) {
 	}
 }
 
-// TestOneOfManyLocksOnABadDay: of the callers who are told, one locked the key, unless somebody was not told.
+// TestOneOfManyLocksOnABadDay: of the callers who are told, one locked the key, unless somebody was
+// not told.
 func TestOneOfManyLocksOnABadDay(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
@@ -315,7 +371,7 @@ func TestOneOfManyLocksOnABadDay(t *testing.T) {
 			for range 8 {
 				m, _ := newManager(t, faulty)
 				wg.Go(func() {
-					_, ok, err := m.CheckLock(ctx, "k", lease.LockOptions{})
+					_, ok, err := m.CheckLock(ctx, "k", nil)
 					switch {
 					case ok:
 						locked.Add(1)
@@ -336,31 +392,21 @@ func TestOneOfManyLocksOnABadDay(t *testing.T) {
 }
 
 func TestALockAfterTheEndOfItsContextDoesNothing(t *testing.T) {
-	b := &counting{Backend: memory.New()}
+	b := newScriptedStore()
 	m, _ := newManager(t, b)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, locked, err := m.CheckLock(ended, "k", lease.LockOptions{}); locked || !errors.Is(err, context.Canceled) || b.calls.Load() != 0 {
+	if _, locked, err := m.CheckLock(ended, "k", nil); locked || !errors.Is(err, context.Canceled) || b.calls.Load() != 0 {
 		t.Errorf("locked is %t, error %v, after %d store calls", locked, err, b.calls.Load())
 	}
 }
 
-// keeping notes for how long the store is asked to keep what is written.
-type keeping struct {
-	backend.Backend
-	keep time.Duration
-}
-
-func (k *keeping) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-	k.keep = keep
-	return k.Backend.CompareAndSet(ctx, key, expected, value, keep)
-}
-
 func TestTheStoreKeepsALockNoLongerThanItLasts(t *testing.T) {
-	b := &keeping{Backend: memory.New()}
+	var keep time.Duration
+	b := newScriptedStore(func(w write) (uint64, error) { keep = w.keep; return w.apply() })
 	m, _ := newManager(t, b, lease.WithClockSkew(10*time.Second))
-	mustLock(t, m, "k", lease.LockOptions{TTL: time.Minute})
-	if b.keep != 70*time.Second {
-		t.Errorf("it is asked to keep it for %v", b.keep)
+	mustLock(t, m, "k", &lease.LockOptions{TTL: time.Minute})
+	if keep != 70*time.Second {
+		t.Errorf("it is asked to keep it for %v", keep)
 	}
 }

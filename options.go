@@ -14,15 +14,17 @@ type Option func(*settings)
 type settings struct {
 	clock     Clock
 	logger    *slog.Logger
-	observer  func(Event)
+	logs      bool // logger does not discard all
+	observers []func(Event)
 	namespace string
 
-	defaultTTL time.Duration
-	minTTL     time.Duration
-	maxTTL     time.Duration
-	retention  time.Duration
-	skew       time.Duration
-	retryAfter time.Duration
+	defaultTTL   time.Duration
+	minTTL       time.Duration
+	maxTTL       time.Duration
+	retention    time.Duration
+	maxRetention time.Duration
+	skew         time.Duration
+	retryAfter   time.Duration
 
 	maxKeyChars       int
 	maxMetadataBytes  int
@@ -40,6 +42,7 @@ func defaults() settings {
 		minTTL:            time.Second,
 		maxTTL:            30 * 24 * time.Hour,
 		retention:         7 * 24 * time.Hour,
+		maxRetention:      30 * 24 * time.Hour,
 		retryAfter:        5 * time.Second,
 		maxKeyChars:       maxKeyChars,
 		maxMetadataBytes:  2048,
@@ -52,34 +55,56 @@ func defaults() settings {
 // WithClock sets the clock; the default is [SystemClock]. For tests.
 func WithClock(c Clock) Option { return func(s *settings) { s.clock = c } }
 
-// WithLogger sets where the Manager reports the events of leases, at the level that stands at each [EventKind], and unreadable records (error).
-// The default discards it. Lease ids and payloads are never logged.
-func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
+// WithLogger sets where the Manager logs the events of leases, each at the level that stands at
+// its [EventKind]. The default discards them. Lease ids and payloads are never logged.
+// Like observers, the logger is called off the path of operations; see [WithObserver].
+func WithLogger(l *slog.Logger) Option {
+	return func(s *settings) { s.logger, s.logs = l, true }
+}
 
-// WithObserver has f called with each [Event], for metrics and traces. It is called by whoever caused the event, before the operation returns; of what Do finds out
-// by itself, from a goroutine of its own, before Do returns. Several call it at once: it must be safe for concurrent use and must not block. It may call the Manager's methods only from another goroutine.
-func WithObserver(f func(Event)) Option { return func(s *settings) { s.observer = f } }
+// WithObserver has f called with each [Event], for metrics and traces. It may be given more than
+// once; every observer is called.
+//
+// Observers are called by a goroutine of the Manager, one event at a time and in order. No
+// operation waits for them: up to 1024 events wait, and those beyond are dropped and counted in
+// [Event].Dropped. [Manager.Flush] waits for those that are under way. An observer that panics is
+// logged.
+func WithObserver(f func(Event)) Option {
+	return func(s *settings) {
+		if f != nil {
+			s.observers = append(s.observers, f)
+		}
+	}
+}
 
 // WithNamespace sets the namespace, "default" unless set: 1 to 64 of the characters a-z, A-Z, 0-9, '.', '_' and '-'.
 // Managers of different namespaces share a store without seeing each other's keys. See also [Manager.InNamespace].
 func WithNamespace(name string) Option { return func(s *settings) { s.namespace = name } }
 
-// WithDefaultTTL sets the TTL of a lease that is acquired or extended without one; 1 hour unless set.
+// WithDefaultTTL sets the TTL of a lease or lock that is acquired without one; 1 hour unless set.
+// It does not reach [Do], whose leases last 30 seconds unless [DoOptions].TTL is set.
 func WithDefaultTTL(d time.Duration) Option { return func(s *settings) { s.defaultTTL = d } }
 
-// WithMinTTL sets the shortest TTL that may be asked for; 1 second unless set, which is also the least. A shorter one is an [ErrInvalid].
+// WithMinTTL sets the shortest TTL that may be asked for; 1 second unless set, which is also the
+// least. A shorter one is [ErrInvalid].
 func WithMinTTL(d time.Duration) Option { return func(s *settings) { s.minTTL = d } }
 
 // WithMaxTTL sets the longest TTL that is granted; 30 days unless set. A longer one is clamped.
 func WithMaxTTL(d time.Duration) Option { return func(s *settings) { s.maxTTL = d } }
 
-// WithRetention sets how long an ended lease stays readable, and how long an unfinished one is remembered past its deadline;
-// 7 days unless set, at least 1 second.
+// WithRetention sets how long an ended lease stays readable unless it has a retention of its own,
+// and how long an unfinished one is remembered past its deadline. 7 days unless set, at least
+// 1 second.
 func WithRetention(d time.Duration) Option { return func(s *settings) { s.retention = d } }
 
-// WithClockSkew sets by how much the clocks of the Managers of one store may differ; 0 unless set, right for one host. An expired lease
-// is taken over that much later than its deadline. Give every Manager of a store the same. Clocks that are set while leases are held differ from what they were: add
-// by how much they may be.
+// WithMaxRetention sets the longest that [AcquireOptions].Retention may be; 30 days unless set, at
+// least 1 minute. A longer one is [ErrInvalid].
+func WithMaxRetention(d time.Duration) Option { return func(s *settings) { s.maxRetention = d } }
+
+// WithClockSkew sets by how much the clocks of the Managers of one store may differ, at most an
+// hour. 0 unless set, which is right for one host. Give every Manager of a store the same value.
+// Include the largest step by which a clock may be adjusted while leases are held.
+// An expired lease is taken over that much later than its deadline.
 func WithClockSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
 
 // WithRetryAfter sets the longest that [Lease].RetryAfter tells a poller to wait; 5 seconds unless set, at least 1 second.
@@ -100,11 +125,12 @@ func WithMaxErrorCodeBytes(n int) Option { return func(s *settings) { s.maxError
 // WithMaxReasonBytes sets how long the reason of a cancellation may be; 256 unless set.
 func WithMaxReasonBytes(n int) Option { return func(s *settings) { s.maxReasonBytes = n } }
 
-// recordOverhead is more than a record takes beside its metadata, result, error code and reason: numbers, instants, ids, hashes and the error's text at their
+// recordOverhead is more than a record takes beside its metadata, progress, checkpoint or result,
+// error code and reason: numbers, instants, ids, nonces, hashes and the error's text at their
 // longest, each byte escaped.
-const recordOverhead = 24 << 10
+const recordOverhead = 48 << 10
 
-// longest is the bound on durations, so that no sum of an instant and a few of them leaves the calendar.
+// longest bounds durations: no sum of an instant and a few of them leaves the calendar.
 const longest = 100 * 365 * 24 * time.Hour
 
 func (s *settings) check() error {
@@ -122,6 +148,7 @@ func (s *settings) check() error {
 		{"max_ttl", s.maxTTL, s.minTTL, longest},
 		{"default_ttl", s.defaultTTL, s.minTTL, s.maxTTL},
 		{"retention", s.retention, time.Second, longest},
+		{"max_retention", s.maxRetention, minRetention, longest},
 		{"clock_skew", s.skew, 0, time.Hour},
 		{"retry_after", s.retryAfter, time.Second, longest},
 	} {
@@ -144,7 +171,7 @@ func (s *settings) check() error {
 		}
 	}
 	// Escaping makes up to six bytes of one, in all but what is JSON already.
-	total := s.maxMetadataBytes + s.maxResultBytes + 6*(s.maxErrorCodeBytes+s.maxReasonBytes) + recordOverhead
+	total := s.maxMetadataBytes + max(s.maxResultBytes, maxCheckpointBytes) + maxProgressBytes + 6*(s.maxErrorCodeBytes+s.maxReasonBytes) + recordOverhead
 	if total > backend.MaxValueBytes {
 		return &FieldError{"max_result_bytes", fmt.Sprintf("with metadata and the rest a record could have %d bytes, a backend takes %d", total, backend.MaxValueBytes)}
 	}

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ailease/lease/backend"
 )
 
 // How long a write of unknown outcome is pursued: a while if the caller waits, and shortly, but at
-// least for one more try, after the caller's context has ended. This is about the store's time, not the leases', and so not the clock's.
+// least for one more try, after the caller's context has ended. This is about the store's time,
+// not the leases', and so not the clock's.
 const (
 	settleFor         = 3 * time.Second
 	settleAfterCancel = 500 * time.Millisecond
@@ -21,99 +23,227 @@ const (
 // pendingWrite is a compare-and-set whose outcome is to be found out.
 type pendingWrite struct {
 	storeKey string
+	cmd      command
 	cur      stored
 	next     *record
 	value    []byte
 	keep     time.Duration
+	at       time.Time // when next was made, by the clock
 	began    time.Time // when the operation that it belongs to did
 }
 
-// settle finds out whether w, which failed with cause, was applied, and makes sure that it is if it still can be.
+// verdict is what became of a write.
+type verdict uint8
+
+const (
+	wasNotApplied verdict = iota // nor will it be
+	wasApplied
+	wasOvertaken // applied, and the lease was lost since
+	isUndecided
+)
+
+// refused looks into a conflict before it is believed: a store may refuse what it has applied.
+func (c *core) refused(ctx context.Context, w *pendingWrite) (stored, verdict, error) {
+	s, err := c.load(ctx, w.storeKey)
+	if err != nil {
+		s, err = c.loadPatiently(ctx, w.storeKey, err)
+	}
+	switch {
+	case errors.Is(err, ErrUnreadable):
+		return stored{}, wasNotApplied, err
+	case err != nil:
+		return stored{}, isUndecided, fmt.Errorf("%w: refused as a conflict, but what stands could not be read: %w", ErrUnknownOutcome, err)
+	}
+	v := w.judge(s.rec, c.skew, true)
+	if v != wasNotApplied {
+		c.settled(ctx, w, v, backend.ErrConflict)
+	}
+	return w.told(s, v, backend.ErrConflict)
+}
+
+// loadPatiently is load after it has failed with err: for as long as a write is pursued.
+func (c *core) loadPatiently(ctx context.Context, storeKey string, err error) (stored, error) {
+	ctx, end := patience(ctx)
+	defer end()
+	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
+		if errors.Is(err, ErrUnreadable) || isClosed(err) {
+			return stored{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return stored{}, err
+		case <-time.After(pause):
+		}
+		var s stored
+		if s, err = c.load(ctx, storeKey); err == nil {
+			return s, nil
+		}
+	}
+}
+
+// settle finds out whether w, which failed with cause, was applied, and makes sure that it is if
+// it still can be.
 //
-// A read alone proves nothing, because the first write may land later. So the same compare-and-set is sent
-// again: at most one of the two can land, and once either that or a conflict is known, neither can land any more. After a conflict, the
-// operation ids in the record tell whose write came first: Op is that of the last write, PrevOp that of the one before.
+// A read alone proves nothing, because the first write may land later. So the same compare-and-set
+// is sent again: at most one of the two can land, and once either that or a conflict is known,
+// neither can land any more. After a conflict, the record tells whose write came first.
 //
-// The one exception is a write that expects the key to be absent: it can land a second time after the key was
-// forgotten. Forget is for operators who know that nobody works on the key.
-func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored, error) {
+// The one exception is a write that expects the key to be absent: it can land a second time after
+// the key was forgotten. Forget is for operators who know that nobody works on the key.
+func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored, verdict, error) {
 	ctx, end := patience(ctx)
 	defer end()
 	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
 		revision, err := c.backend.CompareAndSet(ctx, w.storeKey, w.cur.revision, w.value, w.keep)
 		if err == nil {
-			c.settled(ctx, w, "applied", cause)
-			return w.next.storedAt(revision), nil
+			c.settled(ctx, w, wasApplied, cause)
+			return w.next.storedAt(revision), wasApplied, nil
+		}
+		if errors.Is(err, backend.ErrClosed) {
+			c.settled(ctx, w, isUndecided, cause)
+			return stored{}, isUndecided, fmt.Errorf("%w: %w, and then: %w", ErrUnknownOutcome, cause, err)
 		}
 		if errors.Is(err, backend.ErrConflict) {
-			// A replicated store may also refuse because a write is still under way, perhaps our first. Then nothing has changed yet.
+			// A replicated store may also refuse because a write is still under way, perhaps our
+			// first. Then nothing has changed yet.
 			if e, err := c.get(ctx, w.storeKey); err == nil && e.Revision != w.cur.revision {
-				s, err := w.judge(e)
-				c.settled(ctx, w, verdict(err), cause)
-				return s, err
+				s := stored{revision: e.Revision}
+				if e.Revision != 0 {
+					if s.rec, err = decodeRecord(e); err != nil {
+						c.settled(ctx, w, isUndecided, cause)
+						return stored{}, isUndecided, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+					}
+				}
+				v := w.judge(s.rec, c.skew, false)
+				c.settled(ctx, w, v, cause)
+				return w.told(s, v, cause)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			c.settled(ctx, w, "unknown", cause)
-			return stored{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
+			c.settled(ctx, w, isUndecided, cause)
+			return stored{}, isUndecided, fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
 		case <-time.After(pause):
 		}
 	}
 }
 
-// judge tells from the entry that stood in the way of w's second sending whether its first was applied.
-func (w *pendingWrite) judge(e backend.Entry) (stored, error) {
-	if e.Revision == 0 {
-		return stored{}, fmt.Errorf("%w: the record was erased meanwhile", ErrUnknownOutcome)
+// judge tells from r, which stands in the place of w.cur, whether w was applied; nil is absence.
+// refused says that the store has refused w as a conflict when it was first sent.
+//
+// Operation ids prove what came first as long as one write has followed. A record keeps the lease
+// before its own, and how that ended, as long as its own lease stands: that proves the rest, but
+// for extensions that were overwritten more than once, and for leases that two others have
+// followed. Where ids end, times decide: w is not older than what was written before it was made.
+// A refused extension of a lease that stands is made anew in any case: nothing of it is under way
+// any more, and to extend twice does no harm.
+func (w *pendingWrite) judge(r *record, skew time.Duration, refused bool) verdict {
+	if r == nil {
+		if refused {
+			return wasNotApplied
+		}
+		return isUndecided // erased, perhaps with w
 	}
-	r, err := decodeRecord(e)
-	if err != nil {
-		return stored{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
-	}
-	expected := "" // the operation that wrote what w was to replace
-	if w.cur.rec != nil {
-		expected = w.cur.rec.Op
-	}
+	n, acquires := w.next, w.cmd.verb == verbAcquire
+	before := func(t time.Time) bool { return t.Add(skew).Before(w.at) }
+	expiresAfter := func(t time.Time) bool { return t.Before(n.Deadline.Add(skew)) }
 	switch {
-	case r.Op == w.next.Op:
-		return stored{r, e.Revision}, nil
-	case r.PrevOp == w.next.Op && w.next.State != StateInProgress: // ended as asked, and then acquired anew after the failure; or locked, over, and locked anew
-		return stored{rec: w.next}, nil // no revision: it does not stand any more
-	case r.PrevOp == w.next.Op && r.LeaseID == w.next.LeaseID: // applied, and then changed under the same lease id
-		w.next.Token = r.Token
-		return stored{rec: w.next}, nil
-	case r.PrevOp == w.next.Op:
-		return stored{}, fmt.Errorf("%w: taken over before the store's answer came, version %d", ErrLost, r.Version)
-	case r.PrevOp == "" && !r.AcquiredAt.Before(w.next.KeepUntil): // made when w's record, if there was one, may have been dropped: of a short lock soon
-		return stored{}, fmt.Errorf("%w: if it was applied, it was over before the store could be asked", ErrUnknownOutcome)
-	case r.PrevOp == expected && (expected != "" || r.Version == 1):
-		return stored{}, backend.ErrConflict // another write replaced what w was to replace
+	case r.Op == n.Op:
+		return wasApplied
+	case w.cmd.verb == verbLock:
+		switch {
+		case r.PrevOp == n.Op: // locked, over, and locked anew
+			return wasApplied
+		case refused || r.AcquiredAt.Before(n.KeepUntil): // its lock would have had to be over before
+			return wasNotApplied
+		}
+	case r.LeaseID == n.LeaseID:
+		switch {
+		case r.PrevOp == n.Op || acquires: // nobody else has that id
+			return wasApplied
+		case w.cmd.ends(): // a lease ends but once, and then its id writes no more
+			return wasNotApplied
+		case refused || r.Version <= n.Version+1 || before(r.writtenAt()):
+			return wasNotApplied
+		}
+		return isUndecided
+	case r.Prev != nil && r.Prev.LeaseID == n.LeaseID:
+		switch {
+		case acquires:
+			return wasOvertaken
+		case w.cmd.ends() && r.Prev.endedAs(&w.cmd):
+			return wasApplied
+		case w.cmd.ends() || r.Prev.Version < n.Version || before(r.AcquiredAt):
+			return wasNotApplied
+		}
+		return wasOvertaken // or another's extension was: the lease is lost either way
+	case acquires && slices.Contains(r.Replaced, n.call()):
+		return wasOvertaken
+	case acquires && w.cur.rec != nil && (r.LeaseID == w.cur.rec.LeaseID || r.Prev != nil && r.Prev.LeaseID == w.cur.rec.LeaseID):
+		return wasNotApplied // its lease would stand between
+	case acquires && (expiresAfter(r.AcquiredAt) || r.Prev != nil && expiresAfter(r.Prev.AcquiredAt)):
+		return wasNotApplied // its lease, which nobody else knew, would have had to expire before
+	}
+	first := r.Prev == nil && (r.PrevOp == "" || w.cmd.verb != verbLock) // of the key
+	switch {
+	case before(r.AcquiredAt), r.Prev != nil && before(r.Prev.AcquiredAt), acquires && w.cur.rec == nil && before(r.FirstSeenAt):
+		return wasNotApplied
+	case w.cur.rec != nil && r.PrevOp == w.cur.rec.Op:
+		return wasNotApplied // another write replaced what w was to replace
+	case first && refused:
+		return wasNotApplied // or what it wrote was erased since, as above
+	case first && w.cur.rec == nil && r.AcquiredAt.Before(n.KeepUntil):
+		return wasNotApplied // else w may have been over by then, and dropped: of a short lock that is soon
+	}
+	return isUndecided
+}
+
+// told is what a verdict comes to for the caller; s is what stands.
+func (w *pendingWrite) told(s stored, v verdict, cause error) (stored, verdict, error) {
+	switch v {
+	case wasApplied:
+		switch r := s.rec; {
+		case r.Op == w.next.Op:
+			*w.next = *r
+		case r.LeaseID == w.next.LeaseID:
+			w.next.Token = r.Token
+		case r.Prev == nil:
+		case r.Prev.Version == w.next.Version:
+			w.next.Token = r.Prev.Token
+		default: // the same end was written by another call, which knew more
+			*w.next = *r.Prev.record(r, &w.cmd)
+		}
+		return s, v, nil
+	case wasOvertaken:
+		return stored{}, v, fmt.Errorf("%w: taken over before the store's answer came, version %d", ErrLost, s.rec.Version)
+	case isUndecided:
+		return stored{}, v, fmt.Errorf("%w: what stands does not tell: %w", ErrUnknownOutcome, cause)
 	default:
-		return stored{}, fmt.Errorf("%w: overwritten more than once meanwhile", ErrUnknownOutcome)
+		return s, v, nil
 	}
 }
 
-func verdict(err error) string {
-	switch {
-	case err == nil || errors.Is(err, ErrLost):
+func (v verdict) String() string {
+	switch v {
+	case wasApplied, wasOvertaken:
 		return "applied"
-	case errors.Is(err, backend.ErrConflict):
+	case wasNotApplied:
 		return "not applied"
 	default:
 		return "unknown"
 	}
 }
 
-func (c *core) settled(ctx context.Context, w *pendingWrite, outcome string, cause error) {
+func (c *core) settled(ctx context.Context, w *pendingWrite, v verdict, cause error) {
 	r := w.cur.rec
-	if outcome == "applied" {
+	if v == wasApplied || v == wasOvertaken {
 		r = w.next
 	}
-	c.tell(ctx, Event{Kind: EventOutcomeSettled, Outcome: outcome, Err: cause}, w.storeKey, r, w.began)
+	c.tell(ctx, Event{Kind: EventOutcomeSettled, Outcome: v.String(), Err: cause}, w.storeKey, r, w.began)
 }
 
-// patience returns a context that outlives ctx by as much as it takes to settle a write, and no more.
+// patience returns a context that outlives ctx by as much as it takes to settle a write, and no
+// more.
 func patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	p, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleFor)
 	ended := make(chan struct{})

@@ -15,7 +15,14 @@ const (
 	maxNamespaceBytes = 64
 	maxIDBytes        = 256
 	maxErrorTextBytes = 1024
+
+	maxProgressBytes   = 1024
+	maxCheckpointBytes = 64 << 10
 )
+
+// minRetention is the least that a lease's own retention may be: a shorter one would end before
+// those who wait have looked, and the work would be done again.
+const minRetention = time.Minute
 
 func checkNamespace(name string) error {
 	if name == "" || len(name) > maxNamespaceBytes {
@@ -89,6 +96,14 @@ func (s *settings) grant(ttl time.Duration) (time.Duration, error) {
 	default:
 		return min(ttl, s.maxTTL), nil
 	}
+}
+
+// grantRetention checks a lease's own retention; 0 is none.
+func (s *settings) grantRetention(d time.Duration) error {
+	if d != 0 && (d < minRetention || d > s.maxRetention) {
+		return &FieldError{"retention", fmt.Sprintf("%v, must be from %v to %v", d, minRetention, s.maxRetention)}
+	}
+	return nil
 }
 
 // compact returns raw without insignificant white space, nil if it is empty. Its limit is on what is stored.

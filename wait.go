@@ -79,13 +79,13 @@ func (c *core) held(r *record, now time.Time) bool {
 // waiting is one who waits for a record to be held no more.
 type waiting struct {
 	*core
-	storeKey string
-	cur      stored // held, as last seen
-	each     func(stored) bool
-	listener *listener
-	heard    int // the number of the last news that was dealt with
-	timer    *timer
-	until    atomic.Int64 // in microseconds since 1970: what the timer is set for, so that nothing but a deadline before it is news
+	storeKey     string
+	cur          stored // held, as last seen
+	each         func(stored) bool
+	subscription *subscription
+	heard        int // the number of the last news that was dealt with
+	timer        *timer
+	until        atomic.Int64 // in microseconds since 1970: what the timer is set for, so that nothing but a deadline before it is news
 }
 
 // await returns what lies under storeKey as soon as it is not held any more, or each does not want to hear more of it.
@@ -109,7 +109,7 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 			if !w.see(s) {
 				return s, nil
 			}
-		case w.listener == nil || !errors.Is(err, ErrUnavailable):
+		case w.subscription == nil || !errors.Is(err, ErrUnavailable) || isClosed(err):
 			return stored{}, err
 		case c.held(w.cur.rec, now): // there is time yet
 		case awaySince.IsZero():
@@ -117,10 +117,10 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 		case now.Sub(awaySince) > storeAwayFor:
 			return stored{}, err
 		}
-		if w.listener == nil {
+		if w.subscription == nil {
 			// What changes from now on is told, and what has changed since the store was asked stands when the watch begins, or was told it already.
-			w.listener, w.timer = c.listen(storeKey, w.wants), newTimer(c.clock)
-			defer w.listener.leave()
+			w.subscription, w.timer = c.subscribe(storeKey, w.wants), newTimer(c.clock)
+			defer w.subscription.leave()
 			defer func() { w.timer.stop() }()
 		}
 		if s, ended, err := w.next(ctx, err != nil); ended || err != nil {
@@ -134,7 +134,7 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 
 // wants is about what ends the wait, or will do so sooner than the timer, unless each wants to know all.
 func (w *waiting) wants(n news) bool {
-	return w.each != nil || n.rec == nil || n.rec.State != StateInProgress || n.rec.Deadline.UnixMicro() < w.until.Load()
+	return w.each != nil || n.final != nil || n.rec == nil || n.rec.State != StateInProgress || n.rec.Deadline.UnixMicro() < w.until.Load()
 }
 
 // see notes a state that is held, and reports whether to go on.
@@ -149,8 +149,10 @@ func (w *waiting) see(s stored) bool {
 // next returns when there is a reason to ask the store, or with what has ended the wait. away: the store could not be asked just now.
 func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, err error) {
 	for {
-		n := w.listener.last()
+		n := w.subscription.last()
 		switch {
+		case n.final != nil:
+			return stored{}, false, n.final
 		case n.number == w.heard: // no news
 		case n.err != nil && n.revision > w.cur.revision:
 			return stored{}, false, n.err
@@ -166,7 +168,7 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 		}
 		w.heard = n.number
 		w.until.Store(w.cur.rec.Deadline.UnixMicro())
-		if w.listener.last().number != n.number { // wants may have compared it with what stood there before
+		if w.subscription.last().number != n.number { // wants may have compared it with what stood there before
 			continue
 		}
 		// Not too long at a time: a wall clock that is set, or a machine that was suspended, moves the deadline nearer.
@@ -186,7 +188,7 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 		select {
 		case <-ctx.Done():
 			return stored{}, false, ctx.Err()
-		case <-w.listener.C:
+		case <-w.subscription.C:
 		case <-w.timer.C:
 			if away || doubt {
 				return stored{}, false, nil

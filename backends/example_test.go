@@ -24,7 +24,7 @@ func ExampleOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, acquired, err := m.Acquire(ctx, "support_chat_42", lease.AcquireOptions{})
+	_, acquired, err := m.Acquire(ctx, "support_chat_42", nil)
 	fmt.Println(acquired, err)
 
 	_, err = backends.Open(ctx, "redis://host")

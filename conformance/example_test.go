@@ -21,7 +21,7 @@ func ExampleFaulty() {
 	}
 	completed := 0
 	for i := range 20 {
-		l, acquired, err := m.Acquire(ctx, fmt.Sprint("chat_", i), lease.AcquireOptions{})
+		l, acquired, err := m.Acquire(ctx, fmt.Sprint("chat_", i), nil)
 		if err != nil || !acquired {
 			log.Fatal(acquired, err)
 		}

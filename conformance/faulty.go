@@ -26,7 +26,11 @@ type Faults struct {
 	Late        float64 // the call fails with an unknown outcome; it is delivered within MaxDelay
 	Duplicate   float64 // the call is applied, and delivered a second time within MaxDelay
 	Delay       float64 // the call takes up to MaxDelay longer
-	Stale       float64 // Get returns an older state, which no backend may do: the test must notice
+	// A write is applied and fails with backend.ErrConflict, which no backend may do: whoever looks
+	// into conflicts survives it.
+	FalseConflict float64
+
+	Stale float64 // Get returns an older state, which no backend may do: the test must notice
 
 	MaxDelay time.Duration // 1 ms if it is 0
 }
@@ -89,6 +93,7 @@ const (
 	duplicate   kind = "duplicate"
 	delay       kind = "delay"
 	stale       kind = "stale"
+	untrue      kind = "false conflict"
 )
 
 type chance struct {
@@ -97,7 +102,10 @@ type chance struct {
 }
 
 func (f *Faults) table() []chance {
-	return []chance{{refused, f.Refused}, {lostRequest, f.LostRequest}, {lostAnswer, f.LostAnswer}, {lateKind, f.Late}, {duplicate, f.Duplicate}, {delay, f.Delay}, {stale, f.Stale}}
+	return []chance{
+		{refused, f.Refused}, {lostRequest, f.LostRequest}, {lostAnswer, f.LostAnswer}, {lateKind, f.Late},
+		{duplicate, f.Duplicate}, {delay, f.Delay}, {untrue, f.FalseConflict}, {stale, f.Stale},
+	}
 }
 
 // draw returns what a call meets, and for how long something is delayed. The fault is counted under
@@ -255,6 +263,11 @@ func (f *Faulty) write(ctx context.Context, call func(context.Context, backend.B
 		err := apply()
 		deliverLater(wait)
 		return err
+	case untrue:
+		if err := apply(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %w: %s", backend.ErrConflict, ErrInjected, k)
 	case delay:
 		if err := sleep(ctx, wait); err != nil {
 			return err

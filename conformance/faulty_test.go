@@ -27,6 +27,7 @@ func TestFaults(t *testing.T) {
 		{"lost request", conformance.Faults{LostRequest: 1}, conformance.ErrInjected, false, false},
 		{"lost answer", conformance.Faults{LostAnswer: 1}, conformance.ErrInjected, true, true},
 		{"late", conformance.Faults{Late: 1, MaxDelay: time.Second}, conformance.ErrInjected, false, true},
+		{"false conflict", conformance.Faults{FalseConflict: 1}, backend.ErrConflict, true, true},
 		{"duplicate", conformance.Faults{Duplicate: 1}, nil, true, true},
 		{"delay", conformance.Faults{Delay: 1, MaxDelay: time.Second}, nil, true, true},
 	} {

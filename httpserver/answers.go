@@ -9,8 +9,8 @@ import (
 	"github.com/ailease/lease"
 )
 
-// The bodies of 200 answers, fields in the order of the hosted API. What is not known is null and not left
-// out, except what only we have.
+// The bodies of 200 answers, with their fields in the order of the hosted API. A field that is not
+// known is null. Fields that the hosted API does not have are left out instead.
 
 // leaseAnswer is how a lease stands.
 type leaseAnswer struct {
@@ -25,16 +25,19 @@ type leaseAnswer struct {
 	ResultHash    *string `json:"result_hash"`
 	ErrorCode     *string `json:"error_code"`
 	RetryAfterSec *int64  `json:"retry_after_sec"`
-	Attempt       int     `json:"attempt,omitempty"`
 
-	Metadata json.RawMessage `json:"metadata,omitempty"` // with the holder's progress note
+	Retryable bool            `json:"retryable,omitempty"`
+	Attempt   int             `json:"attempt,omitempty"`
+	Metadata  json.RawMessage `json:"metadata,omitempty"`
+	Progress  json.RawMessage `json:"progress,omitempty"`
 }
 
 type acquireAnswer struct {
 	leaseAnswer
-	TTL     *int64 `json:"ttl"`
-	Charged int    `json:"charged"`
-	Token   uint64 `json:"token,omitempty"`
+	TTL        *int64          `json:"ttl"`
+	Charged    int             `json:"charged"`
+	Token      uint64          `json:"token,omitempty"`
+	Checkpoint json.RawMessage `json:"checkpoint,omitempty"`
 }
 
 type extendAnswer struct {
@@ -47,51 +50,67 @@ type extendAnswer struct {
 	Attempt int    `json:"attempt"`
 }
 
+type releaseAnswer struct {
+	OK      bool   `json:"ok"`
+	Status  string `json:"status"`
+	Key     string `json:"key"`
+	Version uint64 `json:"version"`
+	Attempt int    `json:"attempt"`
+}
+
 type endAnswer struct {
 	OK         bool    `json:"ok"`
 	Status     string  `json:"status"`
 	Key        string  `json:"key"`
 	Version    uint64  `json:"version"`
 	Attempt    int     `json:"attempt"`
-	DoneAt     string  `json:"done_at"`
+	DoneAt     *string `json:"done_at"`
 	ResultHash *string `json:"result_hash"`
 	ErrorCode  *string `json:"error_code"`
+	Retryable  bool    `json:"retryable,omitempty"`
 }
 
 type resultAnswer struct {
-	OK         bool            `json:"ok"`
-	Status     string          `json:"status"`
-	Key        string          `json:"key"`
-	Result     json.RawMessage `json:"result"`
-	ResultHash *string         `json:"result_hash"`
-	DoneAt     *string         `json:"done_at"`
-	ErrorCode  *string         `json:"error_code"`
-	ErrorHash  *string         `json:"error_hash"`
-	ErrorText  string          `json:"error_text,omitempty"`
-	Version    *uint64         `json:"version"`
-	Attempt    int             `json:"attempt,omitempty"`
+	OK            bool            `json:"ok"`
+	Status        string          `json:"status"`
+	Key           string          `json:"key"`
+	Result        json.RawMessage `json:"result"`
+	ResultHash    *string         `json:"result_hash"`
+	DoneAt        *string         `json:"done_at"`
+	ErrorCode     *string         `json:"error_code"`
+	ErrorHash     *string         `json:"error_hash"`
+	ErrorText     string          `json:"error_text,omitempty"`
+	Retryable     bool            `json:"retryable,omitempty"`
+	Version       *uint64         `json:"version"`
+	Attempt       int             `json:"attempt,omitempty"`
+	RetryAfterSec *int64          `json:"retry_after_sec,omitempty"`
 }
 
-// describe tells the sender how l stands. An expired lease is open to whoever asks for it, and so is not found.
+// describe tells how l stands. An expired or released lease is open to the next caller, and so it
+// is not found. The checkpoint and the result are for other answers.
 func (c *call) describe(l *lease.Lease) leaseAnswer {
 	a := leaseAnswer{OK: true, Status: string(l.State), Key: l.Key}
+	if l.State != lease.StateCompleted && l.State != lease.StateFailed {
+		a.RetryAfterSec = wholeSeconds(l.RetryAfter)
+	}
 	if l.State == lease.StateNotFound || l.State == lease.StateExpired {
 		a.Status = string(lease.StateNotFound)
 		return a
 	}
-	a.Version, a.Attempt, a.Metadata = &l.Version, l.Attempt, l.Metadata
+	a.Version, a.Attempt, a.Metadata, a.Progress = &l.Version, l.Attempt, l.Metadata, l.Progress
 	a.FirstSeenAt, a.DoneAt = instant(l.FirstSeenAt), instant(l.DoneAt)
-	a.ResultHash, a.ErrorCode = text(l.ResultHash), text(l.ErrorCode)
+	a.ResultHash, a.ErrorCode, a.Retryable = text(l.ResultHash), text(l.ErrorCode), l.Retryable
 	if !c.hideLeaseIDs {
 		a.LeaseID = &l.LeaseID
 	}
 	if l.State == lease.StateInProgress {
-		a.TTLLeft, a.RetryAfterSec = wholeSeconds(l.TTLLeft), wholeSeconds(l.RetryAfter)
+		a.TTLLeft = wholeSeconds(l.TTLLeft)
 	}
 	return a
 }
 
-// wholeSeconds rounds up: a poller who is told 0 seconds is late, one who is told 1 is not.
+// wholeSeconds rounds up: a poller that waits a second too long finds what it waits for, and one
+// that waits a second too short does not.
 func wholeSeconds(d time.Duration) *int64 {
 	n := int64((d + time.Second - 1) / time.Second)
 	return &n
@@ -112,11 +131,11 @@ func text(s string) *string {
 	return &s
 }
 
-// answer writes the whole answer at once, so that none is half an answer.
+// answer writes the answer in one piece, so that no client gets half of one.
 func answer(w http.ResponseWriter, code int, body any) {
 	b, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // answered like any other bug; results are valid JSON, or the Manager would not have taken them
+		panic(err) // a bug: the Manager takes nothing but valid JSON
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")

@@ -15,20 +15,22 @@ import (
 	"github.com/ailease/lease"
 )
 
-// Authenticator tells which namespace the sender of a request may use; "" is that of the Manager. It returns
-// an error that wraps [ErrNoAPIKey] (answered with 401) or [ErrBadAPIKey] (403) for who may use none. Any other error is
-// answered with 503 and logged. It must be safe for concurrent use and must not read the body.
+// Authenticator returns the namespace that the sender of a request may use; "" is the Manager's
+// own. It must be safe for concurrent use and must not read the body.
+//
+// It refuses a sender with an error that wraps [ErrNoAPIKey], answered with 401, or [ErrBadAPIKey],
+// answered with 403. Any other error is logged and answered with 503.
 type Authenticator func(r *http.Request) (namespace string, err error)
 
-// What an [Authenticator] refuses with.
+// The errors with which an [Authenticator] refuses a sender.
 var (
 	ErrNoAPIKey  = errors.New("no API key")
 	ErrBadAPIKey = errors.New("invalid API key")
 )
 
-func nobodyAsked(*http.Request) (string, error) { return "", nil }
+func admitAll(*http.Request) (string, error) { return "", nil }
 
-// keyring holds the API keys, as hashes: a copy of the process's memory gives none away.
+// keyring holds the API keys as hashes: a copy of the process's memory does not reveal them.
 type keyring []ringKey
 
 type ringKey struct {
@@ -41,7 +43,7 @@ const (
 	maxAPIKeyBytes = 256
 )
 
-// newKeyring returns what is wrong with the keys, if anything is, without giving one away.
+// newKeyring returns what is wrong with the keys, or "". The problem does not quote a key.
 func newKeyring(m *lease.Manager, namespaces map[string]string) (ring keyring, problem string) {
 	for _, key := range slices.Sorted(maps.Keys(namespaces)) {
 		namespace := namespaces[key]
@@ -69,7 +71,7 @@ func (ring keyring) authenticate(r *http.Request) (namespace string, err error) 
 	}
 	hash := sha256.Sum256([]byte(key))
 	found := false
-	for i := range ring { // all of them, whichever matches
+	for i := range ring { // all, so that the time does not tell which one matched
 		if subtle.ConstantTimeCompare(hash[:], ring[i].hash[:]) == 1 {
 			namespace, found = ring[i].namespace, true
 		}
@@ -80,7 +82,7 @@ func (ring keyring) authenticate(r *http.Request) (namespace string, err error) 
 	return namespace, nil
 }
 
-// bearer is the token of RFC 6750, section 2.1; the scheme's case does not matter.
+// bearer returns the token of RFC 6750, section 2.1. The case of the scheme does not matter.
 func bearer(r *http.Request) (string, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -113,7 +115,7 @@ func (h *Handler) admit(r *http.Request) (*lease.Manager, error) {
 	return m, nil
 }
 
-// requestID is the one that was sent, if it is fit to be sent back and logged, else a new one.
+// requestID returns the id that was sent if it can be sent back and logged, else a new one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	if id == "" || len(id) > 256 || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' }) {

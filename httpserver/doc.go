@@ -1,46 +1,143 @@
-// Package httpserver exposes a [lease.Manager] over HTTP, in the wire format of the hosted OnceOnly API: its clients
-// work unchanged when their base URL points here.
+// Package httpserver serves a [lease.Manager] over HTTP, in the wire format of the hosted OnceOnly
+// API. Clients of that API work unchanged once their base URL points here.
 //
-//	h, err := httpserver.New(manager, httpserver.WithAPIKeys(map[string]string{os.Getenv("API_KEY"): "default"}))
+//	h, err := httpserver.New(manager, httpserver.WithAPIKeys(map[string]string{
+//		os.Getenv("API_KEY"): "default", // an API key and its namespace
+//	}))
 //	...
-//	mux.Handle("/v1/", h)                                       // beside the routes that are there already
-//	mux.Handle("/leases/", http.StripPrefix("/leases", h))      // or under a prefix: /leases/v1/ai/lease
+//	mux.Handle("/v1/", h)                                  // beside other routes
+//	mux.Handle("/leases/", http.StripPrefix("/leases", h)) // or under a prefix: /leases/v1/ai/lease
 //
 // # Endpoints
 //
-//	POST /v1/ai/lease      acquire     key, ttl, metadata; input_hash, retry_failed, at_most_once; header Idempotency-Key
-//	POST /v1/ai/extend     extend      key, lease_id, ttl
-//	POST /v1/ai/complete   complete    key, lease_id, result, result_hash
-//	POST /v1/ai/fail       fail        key, lease_id, error_code, error_hash
-//	POST /v1/ai/cancel     cancel      key, lease_id, reason
-//	GET  /v1/ai/status     state       key; wait
-//	GET  /v1/ai/result     and result  key
-//	POST /v1/check-lock    lock once   key, ttl, metadata; header Idempotency-Key
+//	POST /v1/ai/lease     acquire a lease      key, ttl, metadata, nonce, input_hash, replace,
+//	                                           at_most_once, retry_failed, retention
+//	POST /v1/ai/extend    set its time left    key, lease_id, ttl, metadata,
+//	                                           checkpoint, checkpoint_seq
+//	POST /v1/ai/release   give it back         key, lease_id
+//	POST /v1/ai/complete  end it well          key, lease_id, result, result_hash
+//	POST /v1/ai/fail      end it badly         key, lease_id, error_code, error_hash, retryable
+//	POST /v1/ai/cancel    stop it              key, lease_id, reason, retryable
+//	GET  /v1/ai/status    how it stands        key, wait
+//	GET  /v1/ai/result    the same, with       key
+//	                      the result
+//	POST /v1/check-lock   lock a key once      key, ttl, metadata, nonce
 //
-// An expired lease is open to whoever asks for it, and so is answered with "not_found", as by the hosted API.
+// A POST takes its fields from a JSON object in the body, a GET from the query. Unknown fields are
+// ignored. A field that is null counts as absent.
 //
-// With wait, such as 30s, the answer of status is held until the lease has ended or expired, but for 60s at most; it tells how the lease stands by then. Servers
-// need a write timeout longer than that, and [Handler.EndWaits] at their shutdown.
+//	key             1 to 256 characters
+//	lease_id        from the answer that acquired the lease
+//	ttl             seconds until the lease expires, at least 1. Above the Manager's maximum it is
+//	                clamped. Absent: the Manager's default; with extend, the lease's own
+//	metadata        an object of up to 2048 bytes, for others to read; extend replaces it
+//	nonce           random for each call. The call may then be repeated after a lost answer, and
+//	                gets its lease or lock again. Never derive it from the key: two workers with
+//	                one nonce would both hold the lease
+//	input_hash      what the work is about. The same key with another input_hash is refused
+//	replace         true: take the key from work on another input_hash instead
+//	at_most_once    true: the lease is never taken over. Past its deadline it reads as failed, with
+//	                the error_code "expired". Over other work that stopped half-way the answer is
+//	                failed too, with "expired", "released" or its own error_code
+//	retry_failed    true: acquire also what has failed for good, or is not open to at_most_once
+//	retention       seconds for which the lease stays readable once it has ended, at least 60. Above
+//	                the Manager's maximum it is refused
+//	checkpoint      any JSON of up to 64 KiB, for whoever acquires the lease next. A completed
+//	                lease drops it
+//	checkpoint_seq  1 or more, and more with each checkpoint. A request that comes late, with a
+//	                number that is not above the one that stands, succeeds and changes nothing
+//	result          any JSON of up to 256 KiB
+//	error_code      1 to 128 bytes
+//	reason          up to 256 bytes; the error_code is then "canceled:" and the reason, else
+//	                "canceled". With retryable that error_code has up to 128 bytes
+//	retryable       true: whoever asks next acquires the lease anew. Absent: the failure stands
+//	                until its retention is over
+//	result_hash,    up to 256 bytes each, stored as given
+//	error_hash
+//	wait            a duration such as 30s, or seconds; see below
 //
-// All else is answered within [WithStoreTimeout], also by a store that hangs.
+// Byte limits are the Manager's defaults, and its options change them.
 //
-// Bodies are JSON objects; fields that are not known are ignored. ttl is in whole seconds; times are RFC 3339 in UTC, to the second;
-// ttl_left and retry_after_sec are whole seconds, rounded up. Every answer is JSON with a top-level "status", an error too, and carries
-// X-Request-Id, the one that was sent if it is printable ASCII of up to 256 bytes.
+// # Answers
 //
-// A check-lock is answered "locked" to the first who asks, and "duplicate" to all others until the TTL has passed; the header X-OnceOnly-Status says the
-// same. [WithDuplicateConflict] answers duplicates with 409. Locks and leases of the same key have nothing to do with each other.
+// Every answer is a JSON object with a top-level "status", also if it is an error. Times are
+// RFC 3339 in UTC, in whole seconds. Durations are whole seconds, rounded up. Fields that are not
+// known are null.
 //
-// # Who may ask what
+//	lease     status acquired, polling, completed or failed; key, ttl, ttl_left, lease_id, version,
+//	          first_seen_at, done_at, result_hash, error_code, retry_after_sec, charged
+//	status    the same without ttl and charged; status in_progress, completed, failed or not_found
+//	result    status, key, result, result_hash, done_at, error_code, error_hash, version
+//	extend    status extended; key, lease_id, ttl, version
+//	release   status released; key, version
+//	complete, status completed or failed; key, version, done_at, result_hash, error_code
+//	fail,
+//	cancel
 //
-// A caller is authenticated by one of [WithAPIKeys], [WithAuthenticator] and [WithoutAuth], which have to be chosen from. An API key
-// names a namespace, and keys of one namespace do not exist for another. Within a namespace a poller is shown the holder's lease id, as by the hosted API;
-// [WithHiddenLeaseIDs] ends that.
+// "ok": true is in all of them. These are there only if there is something to tell:
 //
-// # What an error means to a client
+//	attempt          which acquisition of the key this is, counted from 1
+//	token            acquired: the fencing token
+//	checkpoint       acquired: what the last holder saved
+//	metadata         lease and status: the holder's
+//	progress         lease and status: the holder's note, see [lease.Progress]
+//	retryable        failed, and the next to ask acquires the lease anew
+//	error_text       result: the text of the failure, if it was stored
+//	retry_after_sec  result: when to ask again, if the lease has not ended
 //
-// 409 says that the work must stop: the lease is lost, or has ended otherwise, or the key is locked. 503 is worth repeating, with the same
-// arguments: "unavailable" says that nothing was written, "unknown_outcome" that it may have been; an Idempotency-Key makes also an
-// acquire and a check-lock safe to repeat. A check-lock that is repeated after an unknown outcome may find its own lock a duplicate. 4xx besides are the client's mistakes. 500 is ours, but for status "unreadable_record": the store
-// holds a record that this version cannot read and will not overwrite.
+// A lease acquired again by its nonce is answered with "acquired", with its ttl_left, and with
+// charged 0.
+//
+// An expired or released lease is open to whoever asks for it, and so its status is "not_found".
+// That answer has a retry_after_sec too.
+//
+// With wait, the answer of status is held until the lease has ended or expired, for 60s at most.
+// It then tells how the lease stands. Servers need a write timeout longer than that, and
+// [Handler.EndWaits] at their shutdown. Every other answer comes within [WithStoreTimeout], also
+// if the store hangs.
+//
+// A check-lock answers "success": true and "status": "locked" to the first who asks, and
+// "success": false and "duplicate" to all others until the TTL has passed; with key, ttl and
+// first_seen_at, which is null for the first. The header X-OnceOnly-Status has the status too.
+// With [WithDuplicateConflict] duplicates are answered with 409. Locks and leases of one key do not
+// see each other.
+//
+// X-Request-Id is sent back if it is printable ASCII of up to 256 bytes. Otherwise the answer has a
+// new one.
+//
+// # Errors
+//
+// An error has "ok": false, its status, the key if there was one, and a detail with "error" and
+// "message". If a lease stands in the way, the detail says how it stands: state, version, done_at
+// and error_code.
+//
+//	401  unauthorized            no bearer token; the detail is a text
+//	403  forbidden               an unknown API key; the detail is a text
+//	404  not_found               no such lease
+//	404  no_such_endpoint
+//	405  method_not_allowed
+//	409  lease_lost              another holds the lease, or it was released or replaced
+//	409  already_finished        the lease has ended, with a different outcome
+//	409  input_mismatch          the key stands for another input_hash
+//	409  duplicate               a locked key, with [WithDuplicateConflict]
+//	413  too_large               see [WithMaxBodyBytes]
+//	415  unsupported_media_type  the body is not declared as JSON
+//	422  invalid_request         the detail is a list: type, loc and msg of each problem
+//	429  rate_limited            with Retry-After; see [WithRateLimit]
+//	500  unreadable_record       the record is damaged, or from a newer version; it is left alone
+//	500  internal_error          a bug; the log has more under the request id
+//	503  unavailable             the store could not be asked, and nothing was written; with
+//	                             Retry-After
+//	503  unknown_outcome         the store went away during the write, which may have been applied;
+//	                             with Retry-After
+//
+// 409 means that the work must stop. 503 is worth repeating with the same fields. A lease or a
+// check-lock can be repeated safely after unknown_outcome only if it had a nonce: without one, a
+// check-lock may find its own lock and call it a duplicate.
+//
+// # Authentication
+//
+// One of [WithAPIKeys], [WithAuthenticator] and [WithoutAuth] must be chosen. An API key names a
+// namespace. Keys of one namespace do not exist for another. Within a namespace, pollers are shown
+// the holder's lease id, as in the hosted API. [WithHiddenLeaseIDs] hides it.
 package httpserver

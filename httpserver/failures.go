@@ -19,7 +19,7 @@ var (
 	errMediaType  = errors.New("the body must be JSON: send Content-Type: application/json")
 )
 
-// keyed is an error about a key, whose fields were in the body or the query.
+// keyed is an error about a key, and where the fields of the request were.
 type keyed struct {
 	key   string
 	where string
@@ -29,7 +29,7 @@ type keyed struct {
 func (e *keyed) Error() string { return e.err.Error() }
 func (e *keyed) Unwrap() error { return e.err }
 
-// failureAnswer is the body of every answer but those with 200.
+// failureAnswer is the body of every answer that is not 200.
 type failureAnswer struct {
 	OK     bool   `json:"ok"`
 	Status string `json:"status"`
@@ -37,7 +37,7 @@ type failureAnswer struct {
 	Detail any    `json:"detail"`
 }
 
-// detail is what the answer says beside its status. The state is that which stood in the way.
+// detail explains a failure. State and what follows describe the lease that stands in the way.
 type detail struct {
 	Error     string  `json:"error"`
 	Message   string  `json:"message"`
@@ -47,8 +47,8 @@ type detail struct {
 	ErrorCode string  `json:"error_code,omitempty"`
 }
 
-// refusals says how each error is answered, the first that matches; it mirrors the table of the wire format. Of those with 5xx the message
-// is for the log, and text for the client.
+// refusals says how each error is answered. The first row that matches counts. With 5xx the client
+// gets the text, and the log the error.
 var refusals = []struct {
 	err    error
 	code   int
@@ -63,16 +63,16 @@ var refusals = []struct {
 	{err: errMethod, code: http.StatusMethodNotAllowed, status: "method_not_allowed"},
 	{err: errMediaType, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},
 	{err: lease.ErrUnknownOutcome, code: http.StatusServiceUnavailable, status: "unknown_outcome",
-		text: "the store went away in the middle of a write; it may have been applied: repeat the request, with the Idempotency-Key that it had"},
+		text: "the store went away during the write, which may have been applied: repeat the request with the same fields; a lease or check-lock needs the nonce that it had"},
 	{err: lease.ErrUnreadable, code: http.StatusInternalServerError, status: "unreadable_record",
-		text: "the record under this key is damaged, or written by a newer version; an operator must look at it"},
+		text: "the record of this key is damaged, or was written by a newer version: an operator must look at it"},
 	{err: lease.ErrUnavailable, code: http.StatusServiceUnavailable, status: "unavailable",
 		text: "the store cannot be reached; nothing was written: repeat the request"},
 	{err: context.Canceled, code: http.StatusServiceUnavailable, status: "unavailable", text: "the request was cancelled; nothing was written"},
 	{err: context.DeadlineExceeded, code: http.StatusServiceUnavailable, status: "unavailable", text: "the request took too long; nothing was written"},
 }
 
-// retryAfterUnavailable is what a client is told to wait for a store that cannot be reached.
+// retryAfterUnavailable is how long a client is told to wait if the store cannot be reached.
 const retryAfterUnavailable = time.Second
 
 // refuse answers with what err means to the client.
@@ -102,11 +102,8 @@ func (h *Handler) diagnose(w http.ResponseWriter, r *http.Request, id, where str
 		return http.StatusUnprocessableEntity
 	}
 	if bad, ok := errors.AsType[*lease.FieldError](err); ok {
-		loc := []string{where, bad.Field}
-		if bad.Field == "request_id" {
-			loc = []string{"header", "Idempotency-Key"}
-		}
-		a.Status, a.Detail = "invalid_request", badRequest{{Type: "value_error", Loc: loc, Msg: "Value error, " + bad.Field + ": " + bad.Problem}}
+		a.Status = "invalid_request"
+		a.Detail = badRequest{{Type: "value_error", Loc: []string{where, bad.Field}, Msg: "Value error, " + bad.Field + ": " + bad.Problem}}
 		return http.StatusUnprocessableEntity
 	}
 	if dup, ok := errors.AsType[*duplicate](err); ok {
@@ -144,7 +141,7 @@ func (h *Handler) diagnose(w http.ResponseWriter, r *http.Request, id, where str
 		}
 		return known.code
 	}
-	panic(err) // an error that nobody has foreseen is a bug
+	panic(err) // an error without a row is a bug
 }
 
 func setRetryAfter(w http.ResponseWriter, d time.Duration) {
@@ -153,7 +150,7 @@ func setRetryAfter(w http.ResponseWriter, d time.Duration) {
 
 func (h *Handler) logFailure(r *http.Request, id string, code int, err error) {
 	if r.Context().Err() != nil {
-		return // the client has gone, and that is all
+		return // the client has gone
 	}
 	log := h.logger.WarnContext
 	if code == http.StatusInternalServerError {
@@ -162,7 +159,7 @@ func (h *Handler) logFailure(r *http.Request, id string, code int, err error) {
 	log(r.Context(), "httpserver: request failed", "request_id", id, "path", r.URL.Path, "status", code, "err", err)
 }
 
-// recoverPanic is to be deferred. Whatever went wrong, the client learns only that it did.
+// recoverPanic is to be deferred. It logs a panic, of which the client learns only the request id.
 func (h *Handler) recoverPanic(w http.ResponseWriter, r *http.Request, id string) {
 	p := recover()
 	if p == nil {

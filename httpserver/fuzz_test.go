@@ -6,25 +6,25 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/ailease/lease/backends/memory"
 )
 
-var posts = []string{"/v1/ai/lease", "/v1/ai/extend", "/v1/ai/complete", "/v1/ai/fail", "/v1/ai/cancel", "/v1/check-lock"}
+var posts = []string{"/v1/ai/lease", "/v1/ai/extend", "/v1/ai/release", "/v1/ai/complete", "/v1/ai/fail", "/v1/ai/cancel", "/v1/check-lock"}
 
-// FuzzBody sends any bytes to the endpoints that take a body. Whatever comes is answered in our format, and never with 500.
+// FuzzBody sends any bytes to the endpoints that take a body. Every answer has our format, and none
+// is a 500.
 func FuzzBody(f *testing.F) {
 	for i := range posts {
 		for _, body := range []string{
-			`{"key":"k","ttl":60,"metadata":{"a":[1,null]},"retry_failed":true,"at_most_once":false,"input_hash":"h"}`,
-			`{"key":"k","lease_id":"$ID","ttl":1e9,"result":{"b":"\ud83d\ude00"},"result_hash":"h","error_code":"e","error_hash":"h","reason":"r"}`,
+			`{"key":"k","ttl":60,"metadata":{"a":[1,null]},"retry_failed":true,"at_most_once":false,"input_hash":"h","nonce":"n","retention":60}`,
+			`{"key":"k","input_hash":"h","replace":true}`, `{"key":"k","lease_id":"$ID","checkpoint":{"c":1e400},"checkpoint_seq":18446744073709551615}`,
+			`{"key":"k","lease_id":"$ID","ttl":1e9,"result":{"b":"\ud83d\ude00"},"result_hash":"h","error_code":"e","error_hash":"h","reason":"r","retryable":true}`,
 			`{"key":"\u0000","ttl":-0.5,"lease_id":null}`, `{"KEY":"k"}`, `[]`, `{`, ``, "\xff",
 		} {
 			f.Add(uint8(i), body)
 		}
 	}
 	f.Fuzz(func(t *testing.T, endpoint uint8, body string) {
-		s := newServer(t, memory.New())
+		s := newServer(t)
 		id := s.post("/v1/ai/lease", `{"key":"k"}`).body["lease_id"].(string)
 		path := posts[int(endpoint)%len(posts)]
 		got := s.post(path, strings.ReplaceAll(body, "$ID", id))
@@ -38,14 +38,14 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzQuery does the same for the endpoints that take a query.
+// FuzzQuery does the same to the endpoints that take a query.
 func FuzzQuery(f *testing.F) {
 	for _, q := range []string{"key=k", "key=", "", "key=%zz", "key=a;b", "key=%ff", "key=k&key=l", "x", "key=" + url.QueryEscape("é 💡")} {
 		f.Add(false, q)
 		f.Add(true, q)
 	}
 	f.Fuzz(func(t *testing.T, result bool, query string) {
-		s := newServer(t, memory.New())
+		s := newServer(t)
 		s.post("/v1/ai/lease", `{"key":"k"}`)
 		r := httptest.NewRequest(http.MethodGet, "/v1/ai/status", nil)
 		r.Header.Set("Authorization", "Bearer "+apiKey)

@@ -7,7 +7,7 @@ import (
 	"github.com/ailease/lease"
 )
 
-// Handler serves the API of one Manager. It is safe for concurrent use, and has nothing to close.
+// Handler serves the API of one Manager. It is safe for concurrent use. There is nothing to close.
 type Handler struct {
 	settings
 	manager  *lease.Manager
@@ -16,14 +16,14 @@ type Handler struct {
 	endWaits context.CancelFunc
 }
 
-// route is what a path leads to. serve returns the body of a 200 answer, or an error of failure.go.
+// route is an endpoint. serve returns the body of a 200 answer, or an error of failures.go.
 type route struct {
 	method string
 	serve  func(c *call) (any, error)
 }
 
-// New returns a handler that answers for m. One of [WithAPIKeys], [WithAuthenticator] and [WithoutAuth] must be among
-// the options. An error wraps [lease.ErrInvalid].
+// New returns a handler that answers for m. Exactly one of [WithAPIKeys], [WithAuthenticator] and
+// [WithoutAuth] must be among the options. An error wraps [lease.ErrInvalid].
 func New(m *lease.Manager, opts ...Option) (*Handler, error) {
 	s, err := newSettings(m, opts)
 	if err != nil {
@@ -33,6 +33,7 @@ func New(m *lease.Manager, opts ...Option) (*Handler, error) {
 	return &Handler{settings: s, manager: m, waits: waits, endWaits: endWaits, routes: map[string]route{
 		"/v1/ai/lease":    {http.MethodPost, acquire},
 		"/v1/ai/extend":   {http.MethodPost, extend},
+		"/v1/ai/release":  {http.MethodPost, release},
 		"/v1/ai/complete": {http.MethodPost, complete},
 		"/v1/ai/fail":     {http.MethodPost, fail},
 		"/v1/ai/cancel":   {http.MethodPost, cancel},
@@ -56,7 +57,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
-	m, err := h.admit(r) // before all else, so that who has a bad key is told so, whatever it asks for
+	m, err := h.admit(r) // first: a sender with a bad API key is told so whatever the path
 	if err != nil {
 		return nil, err
 	}

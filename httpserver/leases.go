@@ -1,22 +1,28 @@
 package httpserver
 
-import "github.com/ailease/lease"
+import (
+	"errors"
 
-// The seven endpoints of a lease's life. Each reads its fields, asks the Manager, and says how it went.
+	"github.com/ailease/lease"
+)
+
+// The endpoints of a lease's life. Each reads its fields, asks the Manager, and answers.
 
 func acquire(c *call) (any, error) {
-	opt := lease.AcquireOptions{
-		TTL:         c.ttl(),
+	opts := lease.AcquireOptions{
+		TTL:         c.seconds("ttl"),
 		Metadata:    c.raw("metadata"),
-		RequestID:   c.request.Header.Get("Idempotency-Key"),
+		Nonce:       c.text("nonce", false),
 		InputHash:   c.text("input_hash", false),
+		Retention:   c.seconds("retention"),
 		RetryFailed: c.flag("retry_failed"),
 		AtMostOnce:  c.flag("at_most_once"),
+		Replace:     c.flag("replace"),
 	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, acquired, err := c.manager.Acquire(c.ctx, c.key, opt)
+	l, acquired, err := c.manager.Acquire(c.ctx, c.key, &opts)
 	if err != nil {
 		return nil, err
 	}
@@ -24,8 +30,13 @@ func acquire(c *call) (any, error) {
 	switch {
 	case acquired:
 		a.Status = "acquired"
-		a.LeaseID, a.TTLLeft, a.RetryAfterSec = &l.LeaseID, nil, nil
-		a.Charged, a.Token = 1, l.Token
+		a.LeaseID, a.RetryAfterSec = &l.LeaseID, nil
+		a.Token, a.Checkpoint = l.Token, l.Checkpoint
+		// A new lease has all of its TTL left. A call that is repeated with its nonce comes later,
+		// and finds less.
+		if l.TTLLeft == l.TTL {
+			a.TTLLeft, a.Charged = nil, 1
+		}
 	case l.State == lease.StateInProgress:
 		a.Status = "polling"
 	}
@@ -33,15 +44,33 @@ func acquire(c *call) (any, error) {
 }
 
 func extend(c *call) (any, error) {
-	leaseID, ttl := c.text("lease_id", true), c.ttl()
+	leaseID := c.text("lease_id", true)
+	opts := lease.ExtendOptions{
+		TTL:           c.seconds("ttl"),
+		Metadata:      c.raw("metadata"),
+		Checkpoint:    c.raw("checkpoint"),
+		CheckpointSeq: c.sequence("checkpoint_seq"),
+	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, err := c.manager.Extend(c.ctx, c.key, leaseID, ttl)
+	l, err := c.manager.Extend(c.ctx, c.key, leaseID, &opts)
 	if err != nil {
 		return nil, err
 	}
 	return extendAnswer{true, "extended", l.Key, l.LeaseID, *wholeSeconds(l.TTL), l.Version, l.Attempt}, nil
+}
+
+func release(c *call) (any, error) {
+	leaseID := c.text("lease_id", true)
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	l, err := c.manager.Release(c.ctx, c.key, leaseID)
+	if err != nil {
+		return nil, err
+	}
+	return releaseAnswer{true, "released", l.Key, l.Version, l.Attempt}, nil
 }
 
 func complete(c *call) (any, error) {
@@ -55,7 +84,11 @@ func complete(c *call) (any, error) {
 
 func fail(c *call) (any, error) {
 	leaseID := c.text("lease_id", true)
-	f := lease.Failure{Code: c.text("error_code", true), Hash: c.text("error_hash", false)}
+	f := lease.Failure{
+		Code:      c.text("error_code", true),
+		Hash:      c.text("error_hash", false),
+		Retryable: c.flag("retryable"),
+	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -64,17 +97,38 @@ func fail(c *call) (any, error) {
 
 func cancel(c *call) (any, error) {
 	leaseID, reason := c.text("lease_id", true), c.text("reason", false)
+	retryable := c.flag("retryable")
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if retryable {
+		return c.ended(c.cancelRetryable(leaseID, reason))
+	}
 	return c.ended(c.manager.Cancel(c.ctx, c.key, leaseID, reason))
+}
+
+// cancelRetryable is a failure with the error code of a cancellation, which the Manager's Cancel
+// would make permanent.
+func (c *call) cancelRetryable(leaseID, reason string) (lease.Lease, error) {
+	f := lease.Failure{Code: "canceled", Retryable: true}
+	if reason != "" {
+		f.Code += ":" + reason
+	}
+	l, err := c.manager.Fail(c.ctx, c.key, leaseID, f)
+	if bad, ok := errors.AsType[*lease.FieldError](err); ok && bad.Field == "error_code" {
+		return l, &lease.FieldError{Field: "reason", Problem: bad.Problem + `, with "canceled:" before it`}
+	}
+	return l, err
 }
 
 func (c *call) ended(l lease.Lease, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return endAnswer{true, string(l.State), l.Key, l.Version, l.Attempt, *instant(l.DoneAt), text(l.ResultHash), text(l.ErrorCode)}, nil
+	return endAnswer{
+		OK: true, Status: string(l.State), Key: l.Key, Version: l.Version, Attempt: l.Attempt,
+		DoneAt: instant(l.DoneAt), ResultHash: text(l.ResultHash), ErrorCode: text(l.ErrorCode), Retryable: l.Retryable,
+	}, nil
 }
 
 func status(c *call) (any, error) {
@@ -93,10 +147,14 @@ func result(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, err := c.manager.Result(c.ctx, c.key)
+	l, err := c.manager.Status(c.ctx, c.key)
 	if err != nil {
 		return nil, err
 	}
 	d := c.describe(&l)
-	return resultAnswer{true, d.Status, l.Key, l.Result, d.ResultHash, d.DoneAt, d.ErrorCode, text(l.ErrorHash), l.ErrorText, d.Version, d.Attempt}, nil
+	return resultAnswer{
+		OK: true, Status: d.Status, Key: l.Key, Result: l.Result, ResultHash: d.ResultHash, DoneAt: d.DoneAt,
+		ErrorCode: d.ErrorCode, ErrorHash: text(l.ErrorHash), ErrorText: l.ErrorText, Retryable: l.Retryable,
+		Version: d.Version, Attempt: d.Attempt, RetryAfterSec: d.RetryAfterSec,
+	}, nil
 }

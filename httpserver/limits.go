@@ -7,7 +7,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limits holds one token bucket for each namespace that was seen. There are as many as the authentication knows namespaces.
+// limits holds one token bucket for each namespace that was seen. There are at most as many as the
+// authenticator knows.
 type limits struct {
 	rate  rate.Limit
 	burst int
@@ -16,7 +17,7 @@ type limits struct {
 	of map[string]*rate.Limiter
 }
 
-// rateLimited says after how long the next request will pass.
+// rateLimited says when the next request will pass.
 type rateLimited struct{ after time.Duration }
 
 func (e *rateLimited) Error() string { return "too many requests in this namespace" }

@@ -2,7 +2,8 @@ package httpserver
 
 import "github.com/ailease/lease"
 
-// The one-shot lock. It has an answer of its own kind, and a header that says the same to who does not look into bodies.
+// The one-shot lock. Its answer has a form of its own, and a header with the same status for
+// clients that do not read bodies.
 
 const lockHeader = "X-OnceOnly-Status"
 
@@ -11,10 +12,10 @@ type lockAnswer struct {
 	Status      string  `json:"status"`
 	Key         string  `json:"key"`
 	TTL         int64   `json:"ttl"`
-	FirstSeenAt *string `json:"first_seen_at"` // null for the first, who is the one that sees it
+	FirstSeenAt *string `json:"first_seen_at"` // null for the first caller
 }
 
-// duplicate refuses a duplicate, where an option says that it is to be refused.
+// duplicate is the error of a locked key, with WithDuplicateConflict.
 type duplicate struct {
 	Message     string  `json:"error"`
 	FirstSeenAt *string `json:"first_seen_at"`
@@ -23,11 +24,11 @@ type duplicate struct {
 func (e *duplicate) Error() string { return e.Message }
 
 func checkLock(c *call) (any, error) {
-	opt := lease.LockOptions{TTL: c.ttl(), Metadata: c.raw("metadata"), RequestID: c.request.Header.Get("Idempotency-Key")}
+	opts := lease.LockOptions{TTL: c.seconds("ttl"), Metadata: c.raw("metadata"), Nonce: c.text("nonce", false)}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l, locked, err := c.manager.CheckLock(c.ctx, c.key, opt)
+	l, locked, err := c.manager.CheckLock(c.ctx, c.key, &opts)
 	if err != nil {
 		return nil, err
 	}

@@ -29,46 +29,58 @@ type settings struct {
 	logger    *slog.Logger
 }
 
-// WithAPIKeys admits who sends one of the keys as "Authorization: Bearer <key>", each to the namespace that it maps to. Keys have from 8 to 256
-// printable ASCII characters without spaces; namespaces are those of [lease.WithNamespace]. Only the keys' SHA-256 is
-// kept, and compared in constant time.
+// WithAPIKeys admits requests with "Authorization: Bearer <key>". Each key maps to the namespace
+// that it may use.
+//
+// A key has 8 to 256 printable ASCII characters without spaces. Namespaces are those of
+// [lease.WithNamespace]. Only the SHA-256 of a key is kept, and compared in constant time.
 func WithAPIKeys(namespaces map[string]string) Option {
 	return func(s *settings) { s.keys, s.authentics = namespaces, s.authentics+1 }
 }
 
-// WithAuthenticator admits whom a does.
+// WithAuthenticator has a decide who is admitted, and to which namespace.
 func WithAuthenticator(a Authenticator) Option {
 	return func(s *settings) { s.authenticate, s.authentics = a, s.authentics+1 }
 }
 
-// WithoutAuth admits everybody, to the namespace of the Manager: for a handler behind an authentication of its own.
+// WithoutAuth admits everybody to the namespace of the Manager. It is for a handler that stands
+// behind an authentication of its own.
 func WithoutAuth() Option {
-	return func(s *settings) { s.authenticate, s.authentics = nobodyAsked, s.authentics+1 }
+	return func(s *settings) { s.authenticate, s.authentics = admitAll, s.authentics+1 }
 }
 
-// WithMaxBodyBytes sets how large a request's body may be; 1 MiB unless set, which is more than the largest result, from 1 KiB to 64 MiB.
+// WithMaxBodyBytes sets how large the body of a request may be, from 1 KiB to 64 MiB; 1 MiB unless
+// set, which is more than the largest result.
 func WithMaxBodyBytes(n int64) Option { return func(s *settings) { s.maxBodyBytes = n } }
 
-// WithStoreTimeout sets how long a request waits for the store before it is answered with 503, give or take half a second to find out what became of a write; 4 seconds
-// unless set, since clients of the hosted API give up after 5, and then do not know what happened; from 100 ms to 10 minutes. A status that is held comes later by as much as it was to be held.
+// WithStoreTimeout sets how long a request waits for the store, from 100 ms to 10 minutes; 4
+// seconds unless set. Then it is answered with 503. Finding out what became of a write may take
+// half a second more.
+//
+// Clients of the hosted API give up after 5 seconds, and do not know then what happened. For a
+// status request that is held, the time counts from the end of its wait.
 func WithStoreTimeout(d time.Duration) Option { return func(s *settings) { s.storeTimeout = d } }
 
-// WithHiddenLeaseIDs keeps the holder's lease id from pollers: only the answer to who acquires or extends a lease has it. With the id, whoever
-// may poll could also end the lease.
+// WithHiddenLeaseIDs hides the holder's lease id from pollers. Only the answers to acquire and
+// extend have it then. Whoever knows the lease id can end the lease.
 func WithHiddenLeaseIDs() Option { return func(s *settings) { s.hideLeaseIDs = true } }
 
-// WithDuplicateConflict answers a check-lock of a locked key with 409, and not with 200 and "success": false: for clients that look at
-// the HTTP status alone.
+// WithDuplicateConflict answers a check-lock of a locked key with 409 instead of 200 and
+// "success": false. It is for clients that look at the HTTP status alone.
 func WithDuplicateConflict() Option { return func(s *settings) { s.duplicateConflict = true } }
 
-// WithRateLimit bounds the requests of each namespace to perSecond, and burst at once, both greater than 0; beyond, they are answered with
-// 429 and Retry-After. The limit is this handler's own: several processes each have theirs. There is none unless set.
+// WithRateLimit bounds the requests of each namespace to perSecond, and to burst at once. Both must
+// be greater than 0. Requests beyond that are answered with 429 and Retry-After. There is no limit
+// unless set. Each handler counts by itself: two processes admit twice as many.
 func WithRateLimit(perSecond float64, burst int) Option {
 	return func(s *settings) { s.perSecond, s.burst, s.limits = perSecond, burst, &limits{} }
 }
 
-// WithLogger sets where the handler reports what its clients are not told: panics and unreadable records (error), and stores that cannot be reached
-// (warn), each with its request id. The default discards it.
+// WithLogger sets where the handler logs what clients are not told, each with its request id. The
+// default discards it.
+//
+//   - error: a panic, or a record that cannot be read
+//   - warn: a store that cannot be reached, or a write of unknown outcome
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 
 func newSettings(m *lease.Manager, opts []Option) (settings, error) {

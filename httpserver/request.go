@@ -18,31 +18,32 @@ import (
 	"github.com/ailease/lease"
 )
 
-// call is one request of an admitted sender. The methods that read a field note what is wrong with it; check gives it all back at once.
+// call is one request of an admitted sender. The methods that read a field note what is wrong with
+// it, and check returns all problems at once.
 type call struct {
 	*settings
 	manager *lease.Manager
 	request *http.Request
 	header  http.Header     // of the answer
-	ctx     context.Context // of what is asked of the store
+	ctx     context.Context // for the store
 	waits   context.Context
 
-	where    string                     // "body" or "query": where the fields are
+	where    string                     // the fields are in the "body" or the "query"
 	fields   map[string]json.RawMessage // of a body
 	query    url.Values
-	key      string // as soon as it is known, for error answers
+	key      string // for error answers, as soon as it is known
 	problems []problem
 }
 
-// problem is one entry of FastAPI's list of what is wrong with a request, which the hosted API's clients know.
+// problem is an entry of FastAPI's list of validation errors, which clients of the hosted API know.
 type problem struct {
 	Type  string    `json:"type"`
 	Loc   []string  `json:"loc"`
 	Msg   string    `json:"msg"`
-	Input *struct{} `json:"input,omitempty"` // {} for a missing field; a value is not sent back: it can be large, or secret
+	Input *struct{} `json:"input,omitempty"` // {} for a missing field; a value may be large or secret
 }
 
-// badRequest is a request with something wrong in it.
+// badRequest lists what is wrong with a request.
 type badRequest []problem
 
 func (e badRequest) Error() string {
@@ -75,7 +76,7 @@ func (c *call) readBody(w http.ResponseWriter) error {
 		}
 		return badRequest{{Type: "body_unreadable", Loc: []string{"body"}, Msg: "The body ended too early"}}
 	}
-	if !utf8.Valid(body) { // encoding/json would replace what is not, and two keys would become one
+	if !utf8.Valid(body) { // encoding/json would replace the bytes, and two keys would become one
 		return badRequest{{Type: "json_invalid", Loc: []string{"body"}, Msg: fmt.Sprintf("JSON decode error: %d bytes that are not valid UTF-8", len(body))}}
 	}
 	if err := json.Unmarshal(body, &c.fields); err != nil {
@@ -91,7 +92,7 @@ func (c *call) readBody(w http.ResponseWriter) error {
 	return nil
 }
 
-// readQuery takes the key from the query, in which a GET has it.
+// readQuery reads the fields of a GET.
 func (c *call) readQuery() error {
 	c.where = "query"
 	q, err := url.ParseQuery(c.request.URL.RawQuery)
@@ -113,7 +114,7 @@ func (c *call) wrong(field, kind, msg string) {
 	c.problems = append(c.problems, problem{Type: kind, Loc: []string{c.where, field}, Msg: msg})
 }
 
-// raw is the field as it was sent; nil if it was not, or is null.
+// raw returns the field as it was sent; nil if it was not sent, or is null.
 func (c *call) raw(field string) json.RawMessage {
 	v := c.fields[field]
 	if string(v) == "null" {
@@ -134,7 +135,7 @@ func (c *call) text(field string, required bool) string {
 	if json.Unmarshal(v, &s) != nil {
 		c.wrong(field, "string_type", "Input should be a valid string")
 	}
-	// Half of a surrogate pair becomes U+FFFD, like any other: two keys would become one.
+	// encoding/json makes U+FFFD of half a surrogate pair, and two keys would become one.
 	if strings.Count(s, "\ufffd") > bytes.Count(v, []byte("\ufffd"))+bytes.Count(bytes.ToLower(v), []byte(`\ufffd`)) {
 		c.wrong(field, "string_unicode", "Input should be a valid string: it has half of a surrogate pair")
 	}
@@ -148,26 +149,37 @@ func (c *call) flag(field string) (b bool) {
 	return b
 }
 
-// ttl is in whole seconds; 0 if it was not sent. One too long for a Duration is as good as the longest, and is clamped.
-func (c *call) ttl() time.Duration {
-	v := c.raw("ttl")
+// seconds is a duration in whole seconds; 0 if it was not sent. The Manager clamps or refuses what
+// is too long.
+func (c *call) seconds(field string) time.Duration {
+	v := c.raw(field)
 	if v == nil {
 		return 0
 	}
-	var seconds float64
-	if json.Unmarshal(v, &seconds) != nil || seconds != math.Trunc(seconds) {
-		c.wrong("ttl", "int_type", "Input should be a valid integer, in seconds")
+	var n float64
+	if json.Unmarshal(v, &n) != nil || n != math.Trunc(n) {
+		c.wrong(field, "int_type", "Input should be a valid integer, in seconds")
 		return 0
 	}
-	if seconds < 1 {
-		c.wrong("ttl", "greater_than_equal", fmt.Sprintf("Input should be greater than or equal to 1 second, is %s", v))
+	if n < 1 {
+		c.wrong(field, "greater_than_equal", fmt.Sprintf("Input should be greater than or equal to 1 second, is %s", v))
 		return 0
 	}
-	const most = 1 << 33 // seconds, which a Duration holds
-	return time.Duration(min(seconds, most)) * time.Second
+	const most = 1 << 33 // fits into a Duration
+	return time.Duration(min(n, most)) * time.Second
 }
 
-// check is to be called when all fields have been read.
+// sequence is a number from 1 on; 0 if it was not sent. A 0 that was sent would be taken for that,
+// and is refused.
+func (c *call) sequence(field string) (n uint64) {
+	v := c.raw(field)
+	if v != nil && (json.Unmarshal(v, &n) != nil || n < 1) {
+		c.wrong(field, "greater_than_equal", "Input should be a valid integer, greater than or equal to 1")
+	}
+	return n
+}
+
+// check returns what is wrong with the fields. Call it after reading them all.
 func (c *call) check() error {
 	if len(c.problems) > 0 {
 		return badRequest(c.problems)

@@ -8,14 +8,15 @@ import (
 	"github.com/ailease/lease"
 )
 
-// mostWait is how long a status request is held at most; who asks for more gets that.
+// mostWait is the longest that a status request is held. A longer wait is cut to it.
 const mostWait = 60 * time.Second
 
-// EndWaits answers the status requests that are being held, and all that come later, with how things stand. Register it with [net/http.Server.RegisterOnShutdown], or a shutdown
-// waits for them, up to a minute.
+// EndWaits answers the status requests that are being held, and all that come later, with how
+// things stand. Register it with [net/http.Server.RegisterOnShutdown]. Otherwise a shutdown waits
+// for those requests, up to a minute.
 func (h *Handler) EndWaits() { h.endWaits() }
 
-// wait is for how long the sender wants the answer to be held: a number of seconds, or a Go duration.
+// wait is how long the answer is to be held: a number of seconds, or a Go duration.
 func (c *call) wait() time.Duration {
 	v := c.query.Get("wait")
 	if v == "" {
@@ -32,7 +33,7 @@ func (c *call) wait() time.Duration {
 	return min(d, mostWait)
 }
 
-// statusWithin is the status once the lease has ended or expired, but as it stands after d at the latest.
+// statusWithin returns the status once the lease has ended or expired, or after d at the latest.
 func (c *call) statusWithin(d time.Duration) (lease.Lease, error) {
 	if d == 0 {
 		return c.manager.Status(c.ctx, c.key)

@@ -12,8 +12,8 @@ import (
 // a [backend.Watcher], both or neither. Cuts and delays hold for them too. It does not return the
 // wrapped backend itself, which no cut would reach.
 func (s *Store) Unwrap() backend.Backend {
-	l, lists := as[backend.Lister](s.wrapped)
-	w, watches := as[backend.Watcher](s.wrapped)
+	l, lists := backend.As[backend.Lister](s.wrapped)
+	w, watches := backend.As[backend.Watcher](s.wrapped)
 	// Each struct has the methods of its fields, and only those: no Unwrap, above all.
 	switch {
 	case lists && watches:
@@ -34,21 +34,6 @@ func (s *Store) Unwrap() backend.Backend {
 		}{s, watcher{s, w}}
 	default:
 		return struct{ backend.Backend }{s}
-	}
-}
-
-// as finds a capability of b, or of the first of the backends wrapped in it that has it.
-func as[T any](b backend.Backend) (T, bool) {
-	for {
-		if t, ok := b.(T); ok {
-			return t, true
-		}
-		wrapper, ok := b.(interface{ Unwrap() backend.Backend })
-		if !ok {
-			var none T
-			return none, false
-		}
-		b = wrapper.Unwrap()
 	}
 }
 

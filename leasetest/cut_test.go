@@ -143,7 +143,7 @@ func TestAnotherHostTakesOver(t *testing.T) {
 		var stopped atomic.Bool
 		ended := make(chan error)
 		go func() {
-			_, err := lease.Do(t.Context(), hostA, "report", func(ctx context.Context, _ *lease.Held) (string, error) {
+			_, err := lease.Do(t.Context(), hostA, "report", nil, func(ctx context.Context) (string, error) {
 				<-ctx.Done()
 				stopped.Store(true)
 				return "", ctx.Err()
@@ -153,7 +153,7 @@ func TestAnotherHostTakesOver(t *testing.T) {
 		synctest.Wait() // until host A works
 		cable.Cut()
 		begun := time.Now()
-		who, err := lease.Do(t.Context(), hostB, "report", func(context.Context, *lease.Held) (string, error) {
+		who, err := lease.Do(t.Context(), hostB, "report", nil, func(context.Context) (string, error) {
 			if !stopped.Load() {
 				t.Error("host A works while host B does")
 			}

@@ -33,6 +33,16 @@
 // Such a store has a clock of its own. It drops an entry when its keep has ended in real time,
 // wherever the manual clock stands.
 //
+// # Functions under a lease
+//
+// A function that loads and saves checkpoints, reads its fencing token or shows progress can be
+// tested without a Manager and a store. [Context] gives it the lease that the test makes up:
+//
+//	ctx := leasetest.Context(t, lease.Lease{Attempt: 2, Checkpoint: json.RawMessage(`{"page": 7}`)})
+//	err := writeReport(ctx) // goes on with page 7
+//
+// [TakeOver] takes a lease away while a function runs under it.
+//
 // # Bad days
 //
 // A [Store] wraps any backend and does what the test says: it cuts a host off, loses the answer to

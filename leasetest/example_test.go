@@ -33,7 +33,7 @@ func ExampleClock() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, _, err := m.Acquire(ctx, "report", lease.AcquireOptions{TTL: time.Hour}); err != nil {
+	if _, _, err := m.Acquire(ctx, "report", &lease.AcquireOptions{TTL: time.Hour}); err != nil {
 		log.Fatal(err)
 	}
 	for range 2 {
@@ -85,7 +85,7 @@ func ExampleStore_LoseAnswer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	l, _, err := m.Acquire(ctx, "report", lease.AcquireOptions{})
+	l, _, err := m.Acquire(ctx, "report", nil)
 	if err != nil {
 		log.Fatal(err)
 	}

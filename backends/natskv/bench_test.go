@@ -112,7 +112,7 @@ func BenchmarkAcquire(b *testing.B) {
 			b.Fatal(err)
 		}
 		alternate(b, callers, func(i int) error {
-			_, acquired, err := m.Acquire(ctx, "chat_"+strconv.Itoa(i), lease.AcquireOptions{})
+			_, acquired, err := m.Acquire(ctx, "chat_"+strconv.Itoa(i), nil)
 			if err == nil && !acquired {
 				return context.Canceled
 			}

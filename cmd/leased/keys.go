@@ -17,7 +17,8 @@ const (
 	defaultNamespace = "default"
 )
 
-// apiKeys returns the keys that are admitted, each with its namespace. Where none are given it makes one, and tells of it on out.
+// apiKeys returns the keys that are admitted, each with its namespace. If none are configured, it
+// makes one and prints it on out.
 func (c *config) apiKeys(out io.Writer, log *slog.Logger) (map[string]string, error) {
 	keys := make(map[string]string)
 	switch {
@@ -45,7 +46,7 @@ func (c *config) apiKeys(out io.Writer, log *slog.Logger) (map[string]string, er
 	return keys, nil
 }
 
-// keySource names where the API keys come from, for who has to mend one.
+// keySource says where the API keys come from, for error messages.
 func (c *config) keySource() string {
 	switch {
 	case c.keyFile != "" && c.apiKey != "":
@@ -59,7 +60,8 @@ func (c *config) keySource() string {
 	}
 }
 
-// makeKey writes a file with a new key, for its owner alone. It returns "" if the file is there already.
+// makeKey writes a file with a new key that only its owner can read. It returns "" if the file
+// exists.
 func makeKey(name string) (string, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {

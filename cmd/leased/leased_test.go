@@ -8,25 +8,23 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/ailease/lease/internal/natstest"
 )
 
 // output is what a running leased has printed.
 type output struct {
+	slow time.Duration // how long a line takes
+
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
 func (o *output) Write(p []byte) (int, error) {
+	time.Sleep(o.slow)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.Write(p)
@@ -48,8 +46,13 @@ type daemon struct {
 
 func startDaemon(t *testing.T, args ...string) *daemon {
 	t.Helper()
+	return startDaemonLogging(t, &output{}, args...)
+}
+
+func startDaemonLogging(t *testing.T, log *output, args ...string) *daemon {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	d := &daemon{out: &output{}, log: &output{}}
+	d := &daemon{out: &output{}, log: log}
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, append([]string{"--addr", "127.0.0.1:0"}, args...), d.out, d.log) }()
 	var once sync.Once
@@ -114,7 +117,8 @@ func inEmptyFolder(t *testing.T) {
 	}
 }
 
-// TestWithoutAnyFlag: SQLite in a local file, and a key that is made once, printed, and kept, as are the leases.
+// TestWithoutAnyFlag: SQLite in a local file, and a key that is made once, printed, and kept. So
+// are the leases.
 func TestWithoutAnyFlag(t *testing.T) {
 	inEmptyFolder(t)
 	d := startDaemon(t)
@@ -199,9 +203,9 @@ func TestRefusesToRun(t *testing.T) {
 		args []string
 		says string
 	}{
-		{"no authentication for all the world", []string{"--no-auth", "--addr", "0.0.0.0:0"}, "let everybody in"},
+		{"no authentication for all the world", []string{"--no-auth", "--addr", "0.0.0.0:0"}, "would admit everybody"},
 		{"no time for the store", []string{"--no-auth", "--addr", "127.0.0.1:0", "--backend", "memory:", "--store-timeout", "0s"}, "store_timeout"},
-		{"no authentication, and keys", []string{"--no-auth", "--api-keys", "x"}, "leave one of the two away"},
+		{"no authentication, and keys", []string{"--no-auth", "--api-keys", "x"}, "remove one of the two"},
 		{"an unknown store", []string{"--backend", "redis:"}, "unknown scheme"},
 		{"a store in no folder", []string{"--backend", "sqlite:nowhere/leases.db"}, "does not exist: make it first"},
 		{"no key file", []string{"--api-keys", "nowhere"}, "read the API key file"},
@@ -210,6 +214,7 @@ func TestRefusesToRun(t *testing.T) {
 		{"no key", []string{"--api-keys", write("none", "# none\n")}, "has no API key"},
 		{"a key too short", []string{"--api-keys", write("short", "abc a\n")}, "3 bytes, must be from 8"},
 		{"a TTL out of range", []string{"--default-ttl", "1ms"}, "default_ttl"},
+		{"a longest retention out of range", []string{"--max-retention", "59s"}, "max_retention"},
 		{"an argument", []string{"serve"}, "unexpected argument"},
 		{"a negative rate", []string{"--rate-limit", "-1"}, "must not be negative"},
 		{"an address that is none", []string{"--addr", "127.0.0.1:x"}, "unknown port"},
@@ -222,107 +227,12 @@ func TestRefusesToRun(t *testing.T) {
 	}
 }
 
-// TestShutdown: a request that is under way when leased is told to end is answered.
-func TestShutdown(t *testing.T) {
+func TestTheLongestRetention(t *testing.T) {
 	inEmptyFolder(t)
-	d := startDaemon(t, "--no-auth")
-	body, send := io.Pipe()
-	r, err := http.NewRequest(http.MethodPost, d.url+"/v1/ai/lease", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Expect", "100-continue") // the body is asked for when the handler reads it, and not before
-	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
-	answered := make(chan error, 1)
-	go func() {
-		res, err := client.Do(r)
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode != 200 {
-				err = fmt.Errorf("answered %s", res.Status)
-			}
+	d := startDaemon(t, "--no-auth", "--backend", "memory:", "--max-retention", "90s")
+	for retention, want := range map[int]string{90: "acquired", 91: "invalid_request"} {
+		if code, a := d.ask(t, "", "POST", "/v1/ai/lease", fmt.Sprintf(`{"key":"k%d","retention":%d}`, retention, retention)); a["status"] != want {
+			t.Errorf("a retention of %ds: %d %v, want %s", retention, code, a, want)
 		}
-		answered <- err
-	}()
-	io.WriteString(send, `{"key":`) // returns when the body is read: the request is under way
-	stopped := make(chan error, 1)
-	go func() { stopped <- d.stop() }()
-	for !strings.Contains(d.log.String(), "shutting down") {
-		time.Sleep(time.Millisecond)
-	}
-	io.WriteString(send, `"k"}`)
-	send.Close()
-	if err := <-answered; err != nil {
-		t.Errorf("the request: %v", err)
-	}
-	if err := <-stopped; err != nil {
-		t.Errorf("leased: %v", err)
-	}
-}
-
-// TestPythonClient runs a client of the hosted API's kind, in the library that its guide uses, against each store.
-func TestPythonClient(t *testing.T) {
-	python := ""
-	for _, candidate := range []string{"python3", "/usr/bin/python3"} {
-		if exec.Command(candidate, "-c", "import requests").Run() == nil {
-			python = candidate
-			break
-		}
-	}
-	if python == "" {
-		t.Skip("python3 with requests (Debian: python3-requests) is not installed; the same answers are tested in package httpserver")
-	}
-	script, err := filepath.Abs("testdata/client.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, store := range []string{"memory:", "sqlite:leased.db", natstest.Alone(t).ClientURL()} {
-		scheme, _, _ := strings.Cut(store, ":")
-		t.Run(scheme, func(t *testing.T) {
-			inEmptyFolder(t)
-			t.Setenv("LEASED_API_KEY", "test_key_of_python")
-			t.Setenv("no_proxy", "127.0.0.1") // the library would take the environment's proxy there too
-			d := startDaemon(t, "--backend", store)
-			out, err := exec.CommandContext(t.Context(), python, script, d.url, "test_key_of_python").CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "all answers are as the client expects") {
-				t.Errorf("%v\n%s", err, out)
-			}
-		})
-	}
-}
-
-// TestShutdownAnswersWhoWaits: a status request that is being held does not hold up the shutdown.
-func TestShutdownAnswersWhoWaits(t *testing.T) {
-	inEmptyFolder(t)
-	d := startDaemon(t, "--no-auth", "--backend", "memory:")
-	if code, a := d.ask(t, "", "POST", "/v1/ai/lease", `{"key":"k"}`); code != 200 || a["status"] != "acquired" {
-		t.Fatalf("%d %v", code, a)
-	}
-	answered := make(chan string, 1)
-	go func() {
-		res, err := http.Get(d.url + "/v1/ai/status?key=k&wait=60s")
-		if err != nil {
-			answered <- err.Error()
-			return
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		answered <- fmt.Sprint(string(body), err)
-	}()
-	natstest.Eventually(t, "the request is held", func() bool {
-		var stacks strings.Builder
-		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-		return strings.Contains(stacks.String(), "lease.(*Manager).Wait")
-	})
-	begun := time.Now()
-	if err := d.stop(); err != nil {
-		t.Error(err)
-	}
-	if a := <-answered; !strings.Contains(a, `"status":"in_progress"`) {
-		t.Error(a)
-	}
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("the shutdown took %v", took)
 	}
 }

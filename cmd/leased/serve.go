@@ -27,9 +27,10 @@ const (
 	openTimeout       = 30 * time.Second
 	healthTimeout     = 2 * time.Second
 	shutdownTimeout   = 10 * time.Second
+	flushTimeout      = 5 * time.Second
 )
 
-// run serves until ctx ends. It tells on out where, and logs on errOut.
+// run serves until ctx ends. It prints the address on out, and logs on errOut.
 func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) {
 	c, err := parse(args, errOut)
 	if err != nil {
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	log := slog.New(slog.NewTextHandler(errOut, nil))
 
-	// The address first: it is what most often is wrong, and costs nothing to find out.
+	// The address first: it is wrong most often, and costs nothing to check.
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
 		return err
@@ -55,7 +56,12 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	handler, api, err := c.handler(store, out, log)
+	m, err := c.manager(store, log)
+	if err != nil {
+		return err
+	}
+	defer flush(m)
+	handler, api, err := c.handler(m, out, log)
 	if err != nil {
 		return err
 	}
@@ -86,13 +92,27 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	return nil
 }
 
-// handler is the API on store and the health check, and the API alone.
-func (c *config) handler(store backends.Store, out io.Writer, log *slog.Logger) (http.Handler, *httpserver.Handler, error) {
-	m, err := lease.NewManager(store, lease.WithLogger(log), lease.WithNamespace(defaultNamespace), lease.WithDefaultTTL(c.defaultTTL),
-		lease.WithMaxTTL(c.maxTTL), lease.WithRetention(c.retention), lease.WithClockSkew(c.clockSkew))
-	if err != nil {
-		return nil, nil, err
-	}
+func (c *config) manager(store backends.Store, log *slog.Logger) (*lease.Manager, error) {
+	return lease.NewManager(store,
+		lease.WithLogger(log),
+		lease.WithNamespace(defaultNamespace),
+		lease.WithDefaultTTL(c.defaultTTL),
+		lease.WithMaxTTL(c.maxTTL),
+		lease.WithRetention(c.retention),
+		lease.WithMaxRetention(c.maxRetention),
+		lease.WithClockSkew(c.clockSkew),
+	)
+}
+
+// flush waits until the last events are logged.
+func flush(m *lease.Manager) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	m.Flush(ctx)
+}
+
+// handler returns the API of m with the health check beside it, and the API alone.
+func (c *config) handler(m *lease.Manager, out io.Writer, log *slog.Logger) (http.Handler, *httpserver.Handler, error) {
 	opts := []httpserver.Option{httpserver.WithLogger(log), httpserver.WithStoreTimeout(c.storeTimeout)}
 	if c.hideLeaseIDs {
 		opts = append(opts, httpserver.WithHiddenLeaseIDs())

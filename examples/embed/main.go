@@ -1,15 +1,16 @@
-// Embed: a program that serves something else already gets the lease API as well, under a prefix of its own, on the same port and store that it
-// uses itself.
+// Embed: a program that serves something else gets the lease API as well, under a prefix of its
+// own. It shares the port and the store with what the program does itself.
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends/memory"
@@ -37,22 +38,27 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go server.Serve(listener)
 	defer server.Shutdown(context.Background())
 	base := "http://" + listener.Addr().String()
 
-	// The program takes a lease in Go; an agent in any language asks for it over HTTP.
-	if _, _, err := m.Acquire(context.Background(), "chat_7", lease.AcquireOptions{}); err != nil {
+	// The program does work in Go. Agents in any language ask for the same keys over HTTP.
+	answer, err := lease.Do(context.Background(), m, "chat_7", nil, func(context.Context) (map[string]string, error) {
+		return map[string]string{"resolution": "password reset"}, nil
+	})
+	if err != nil {
 		log.Fatal(err)
 	}
+	fmt.Printf("in Go: %v\n", answer)
 	show("GET", base+"/", "")
 	show("POST", base+"/leases/v1/ai/lease", `{"key":"chat_7"}`)
+	show("GET", base+"/leases/v1/ai/result?key=chat_7", "")
 	show("POST", base+"/leases/v1/ai/lease", `{"key":"chat_8","ttl":60}`)
 }
 
 func show(method, url, body string) {
-	r, err := http.NewRequest(method, url, bytes.NewBufferString(body))
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -67,5 +73,5 @@ func show(method, url, body string) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%s %s %s\n  %s %s\n", method, r.URL.Path, body, res.Status, answer)
+	fmt.Printf("%s %s %s\n  %s %s\n", method, r.URL.RequestURI(), body, res.Status, answer)
 }

@@ -1,85 +1,74 @@
-// Newsletter: a batch is sent, fails half-way, and reports so. Nobody sends it again until somebody who has looked says so; then it goes
-// on where it had stopped.
+// Newsletter: a batch fails half-way. The next attempt goes on where it stopped, and whoever asks
+// once it is done is told so.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
-	"time"
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends/memory"
 )
 
-const key = "newsletter_2026_11"
+const batches = 5
 
-// sent stands for what the mail service knows: how many of the batches it has.
-var sent, batches = 0, 5
+// mailServer fails once, at the fourth batch.
+type mailServer struct{ repaired bool }
 
-var errMailServer = errors.New("mail server: connection reset")
+var errReset = errors.New("mail server: connection reset")
+
+func (s *mailServer) send(batch int) error {
+	if batch == 4 && !s.repaired {
+		s.repaired = true
+		return errReset
+	}
+	fmt.Printf("  batch %d of %d is sent\n", batch, batches)
+	return nil
+}
 
 func main() {
 	log.SetFlags(0)
-	m, err := lease.NewManager(memory.New(), lease.WithDefaultTTL(time.Hour))
+	m, err := lease.NewManager(memory.New())
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx := context.Background()
-
-	fmt.Println("The job that sends the newsletter runs:")
-	process(ctx, m, lease.AcquireOptions{}, 3)
-	fmt.Println("An agent that was told to send it runs the job again:")
-	process(ctx, m, lease.AcquireOptions{}, -1)
-	fmt.Println("An operator looks, repairs the mail server, and retries:")
-	process(ctx, m, lease.AcquireOptions{RetryFailed: true}, -1)
-	fmt.Println("And the agent once more:")
-	process(ctx, m, lease.AcquireOptions{}, -1)
-}
-
-// process sends what has not been sent, once. The mail server fails at the batch given.
-func process(ctx context.Context, m *lease.Manager, opt lease.AcquireOptions, failsAt int) {
-	l, acquired, err := m.Acquire(ctx, key, opt)
-	switch {
-	case err != nil:
-		log.Fatal(err)
-	case !acquired && l.State == lease.StateFailed:
-		fmt.Printf("  it has failed with code %q, and is left alone\n", l.ErrorCode)
-		return
-	case !acquired:
-		fmt.Printf("  it is %s: %s\n", l.State, l.Result)
-		return
-	}
-	fmt.Printf("  acquired, attempt %d\n", l.Attempt)
-	if err := send(ctx, m, l, failsAt); err != nil {
-		if _, err := m.Fail(ctx, key, l.LeaseID, lease.Failure{Code: "processing_error"}); err != nil {
+	server := &mailServer{}
+	for _, who := range []string{"The job runs", "An agent was told to send it too", "The job runs again"} {
+		fmt.Println(who + ":")
+		sent, err := sendNewsletter(context.Background(), m, server)
+		switch {
+		case errors.Is(err, lease.ErrFailed):
+			fmt.Println(" ", err)
+		case err != nil:
 			log.Fatal(err)
+		default:
+			fmt.Printf("  done, %d batches were sent\n", sent)
 		}
-		fmt.Printf("  failed: %v\n", err)
-		return
 	}
-	result, err := json.Marshal(map[string]int{"batches_sent": sent})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if _, err := m.Complete(ctx, key, l.LeaseID, lease.Completion{Result: result}); err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("  completed")
 }
 
-func send(ctx context.Context, m *lease.Manager, l lease.Lease, failsAt int) error {
-	for sent < batches {
-		if sent == failsAt {
-			return errMailServer
+// sendNewsletter sends what has not been sent, and returns how many batches there were.
+func sendNewsletter(ctx context.Context, m *lease.Manager, server *mailServer) (int, error) {
+	return lease.Do(ctx, m, "newsletter_2026_11", nil, func(ctx context.Context) (int, error) {
+		sent := 0
+		found, err := lease.Load(ctx, &sent) // what an earlier attempt saved
+		if err != nil {
+			return 0, err
 		}
-		sent++
-		fmt.Printf("  batch %d of %d sent\n", sent, batches)
-		if _, err := m.Extend(ctx, l.Key, l.LeaseID, time.Hour); err != nil {
-			return err
+		if found {
+			fmt.Printf("  an earlier attempt got as far as batch %d\n", sent)
 		}
-	}
-	return nil
+		for sent < batches {
+			if err := server.send(sent + 1); err != nil {
+				return 0, err // not lease.Permanent: the next to ask goes on
+			}
+			sent++
+			if err := lease.Save(ctx, sent); err != nil {
+				return 0, err // the lease is lost, or the store is away: stop
+			}
+		}
+		return sent, nil
+	})
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// TestBrokenStoresAreFound runs the explorer on stores that break one promise of backend.Backend each: it must find a rule
-// that does not hold then.
+// TestBrokenStoresAreFound runs the explorer on stores that break one promise of backend.Backend
+// each. It must find a rule that does not hold then.
 func TestBrokenStoresAreFound(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -34,7 +34,7 @@ func TestBrokenStoresAreFound(t *testing.T) {
 			"an acknowledged write may be lost",
 			func(b backend.Backend) backend.Backend { return hasty{b} },
 			row{programs: []string{"acquire complete"}, bounds: bounds{faults: 1}},
-			toldStood,
+			sameOutcome,
 		},
 		{
 			"a write of unknown outcome is called unavailable",

@@ -2,5 +2,6 @@
 
 package explore
 
-// The race detector keeps some memory of every bubble for good: gigabytes for all of them. A few thousand show it every path of the code.
-const mostSchedules = 2_000
+// The race detector keeps some memory of every bubble for good: gigabytes for all of them. Some
+// hundred show it every path of the code.
+const mostSchedules = 500

@@ -10,9 +10,9 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// search goes through the schedules of one row, depth first. A run cannot be copied, so that each branch is executed
-// anew from its beginning; where it comes to a state that was visited before, with no less left that may go wrong,
-// whatever follows was, or will be, seen from there.
+// search goes through the schedules of one row, depth first. A run cannot be copied: each branch
+// is executed anew from its beginning. Where it comes to a state that was visited before, with no
+// less left that may go wrong, whatever follows was, or will be, seen from there.
 type search struct {
 	row     *row
 	wrap    func(backend.Backend) backend.Backend
@@ -21,7 +21,9 @@ type search struct {
 	found   []step // the schedule that broke a rule
 	broken  error
 
-	schedules, pruned, ends, faults int
+	schedules, pruned, ends int
+	met                     [kinds]int // how often each kind of step was taken
+	ran                     int        // how often a function of Do ran
 }
 
 // branch is a path not taken yet.
@@ -29,6 +31,9 @@ type branch struct {
 	path []step
 	from state // before the last step, to notice if a run does not repeat itself
 }
+
+// mostSteps is more than any schedule takes, unless an operation asks again and again.
+const mostSteps = 250
 
 func sound(b backend.Backend) backend.Backend { return b }
 
@@ -51,9 +56,15 @@ func (s *search) follow(b branch) error {
 	r := newRun(s.row, s.wrap)
 	defer r.end()
 	s.schedules++
-	defer func() { s.faults += r.used.faults + r.used.cancels + r.used.outages }()
+	defer func() {
+		for k, n := range r.met {
+			s.met[k] += n
+		}
+		s.ran += r.ran
+	}()
 	for i, next := range b.path {
-		if i == len(b.path)-1 && r.state() != b.from {
+		r.known = i < len(b.path)-1
+		if !r.known && r.state() != b.from {
 			return fmt.Errorf("the run did not repeat itself after %d steps", i)
 		}
 		r.do(next)
@@ -62,6 +73,9 @@ func (s *search) follow(b branch) error {
 		steps := r.enabled()
 		if len(steps) == 0 {
 			r.note(r.checkEnd())
+		}
+		if len(path) > mostSteps {
+			r.note(broke(comesToAnEnd, "%d steps, and no end", len(path)))
 		}
 		if r.broken != nil {
 			s.found, s.broken = slices.Clone(path), r.broken
@@ -85,8 +99,8 @@ func (s *search) follow(b branch) error {
 	}
 }
 
-// try runs the given schedule and tells what rule it breaks, nil for none, and each step in words. A step that is
-// not enabled ends the run.
+// try runs the given schedule. It tells which rule is broken, nil for none, and each step in words.
+// A step that is not enabled ends the run.
 func (s *search) try(t *testing.T, path []step) (words []string, broken error) {
 	synctest.Test(t, func(*testing.T) {
 		r := newRun(s.row, s.wrap)
@@ -125,7 +139,7 @@ func (s *search) shorten(t *testing.T) {
 func (s *search) report(t *testing.T) string {
 	s.shorten(t)
 	words, _ := s.try(t, s.found)
-	return fmt.Sprintf("%v\n  -explore.replay=%q", s.broken, strings.Join(words, "; "))
+	return fmt.Sprintf("%v\n  after %d schedules, -explore.replay=%q", s.broken, s.schedules, strings.Join(words, "; "))
 }
 
 // replay runs a schedule told in words.
@@ -133,15 +147,15 @@ func (s *search) replay(t *testing.T, schedule string) {
 	synctest.Test(t, func(*testing.T) {
 		r := newRun(s.row, s.wrap)
 		defer r.end()
-		for words := range strings.SplitSeq(schedule, "; ") {
+		for text := range strings.SplitSeq(schedule, "; ") {
 			steps := r.enabled()
-			i := slices.IndexFunc(steps, func(next step) bool { return r.describe(next) == words })
+			i := slices.IndexFunc(steps, func(next step) bool { return r.describe(next) == text })
 			if i < 0 {
-				t.Errorf("%q is no choice here", words)
+				t.Errorf("%q is no choice here", text)
 				return
 			}
 			r.do(steps[i])
-			t.Logf("%-60s %s", words, r.stands())
+			t.Logf("%-60s %s", text, r.stands())
 		}
 		if r.broken == nil {
 			r.note(r.checkEnd())
@@ -157,5 +171,6 @@ func (r *run) stands() string {
 	if s == nil {
 		return "absent"
 	}
-	return fmt.Sprintf("revision %d: %s, version %d, lease of m%d", s.revision, s.rec.State, s.rec.Version, r.store.history[r.store.token(s.rec.LeaseID)-1].op.worker+1)
+	holder := r.store.history[r.store.token(s.rec().LeaseID)-1].op.worker + 1
+	return fmt.Sprintf("revision %d: %s, version %d, lease of m%d", s.revision, s.rec().State, s.rec().Version, holder)
 }

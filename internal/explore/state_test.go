@@ -1,47 +1,54 @@
 package explore
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/ailease/lease"
 )
 
-// state is the fingerprint of all that the future and the rules depend on, but for what may still go wrong: what was
-// written, what may still land, the clock, what each Manager saw, and what each worker waits for. A Manager's memory
-// need not be looked at: it follows from what it saw.
+// state is the fingerprint of all that the future and the rules depend on, but for what may still
+// go wrong: what was written, what may still land, the clock, what each Manager saw, and what each
+// worker waits for. A Manager's memory need not be looked at: it follows from what it saw.
 type state [16]byte
 
 func (r *run) state() state {
-	b := make([]byte, 0, 2048)
-	b = appendInts(b, r.used.clocks, len(r.store.history), len(r.store.late))
-	for _, w := range r.store.history {
-		b = append(appendInts(b, int(w.expected), len(w.canon)), w.canon...)
+	f := fingerprint{b: make([]byte, 0, 4096), names: make(map[string]int)}
+	f.add(r.used.clocks, len(r.store.history), len(r.store.late))
+	for i := range r.store.history {
+		f.write(&r.store.history[i].write)
 	}
-	for _, w := range r.store.late {
-		b = append(appendInts(b, int(w.expected), len(w.canon)), w.canon...)
+	for i := range r.store.late {
+		f.write(&r.store.late[i])
 	}
-	atWork := make([]bool, len(r.trace))
 	for _, w := range r.workers {
-		b = appendInts(b, w.at, bit(w.done))
-		atWork[w.manager] = atWork[w.manager] || !w.done
+		f.add(w.at, bit(w.done))
 		if c := w.waiting; c != nil {
-			b = append(appendInts(b, int(c.kind), bit(c.ended()), bit(w.cancelled), int(c.expected), len(c.canon)), c.canon...)
+			f.add(int(c.kind), bit(c.ended()), bit(w.cancelled))
+			f.write(&c.write)
+		} else if !w.done {
+			f.add(bit(w.cancelled))
 		}
 		for _, res := range w.results {
-			b = appendInts(b, res.at, bit(res.acquired), int(res.lease.Version), bit(res.err == nil), bit(errors.Is(res.err, lease.ErrUnknownOutcome)))
+			f.add(res.at, bit(res.acquired), int(res.lease.Version), bit(res.err == nil), bit(errors.Is(res.err, lease.ErrUnknownOutcome)))
 		}
 	}
-	for i, t := range r.trace {
-		if atWork[i] { // of a Manager that will not be called again only the results count
-			b = append(appendInts(b, len(t)), t...)
+	for _, m := range r.managers {
+		if m.works() { // of a Manager that will not be called again only the results count
+			f.add(len(m.trace))
+			f.b = append(f.b, m.trace...)
 		}
 	}
-	sum := sha256.Sum256(b)
+	sum := sha256.Sum256(f.b)
 	return state(sum[:16])
+}
+
+// works tells whether m will be called again.
+func (m *manager) works() bool {
+	return slices.ContainsFunc(m.run.workers, func(w *worker) bool { return w.manager == m && !w.done })
 }
 
 func appendInts(b []byte, ns ...int) []byte {
@@ -58,22 +65,43 @@ func bit(b bool) int {
 	return 0
 }
 
-// saw notes what a worker is about to see in the trace of its Manager.
-func (r *run) saw(w *worker, k stepKind, revision uint64) {
-	r.trace[w.manager] = appendInts(r.trace[w.manager], w.id, int(k), int(revision), bit(w.waiting.ended()))
+// saw notes what w is about to see in the trace of its Manager.
+func (w *worker) saw(k stepKind, revision uint64) {
+	w.trace = appendInts(w.trace, w.id, int(k), int(revision), bit(w.waiting != nil && w.waiting.ended()))
 }
 
-// canonical is w's value with every random id replaced by the operation that wrote it first.
-func (r *run) canonical(w write) string {
-	canon := string(w.value)
-	for _, id := range []string{w.rec.LeaseID, w.rec.Op, w.rec.PrevOp} {
-		if id == "" {
-			continue
+// fingerprint collects what makes a state. Ids that Managers drew at random have names in it, in
+// the order in which they come.
+type fingerprint struct {
+	b     []byte
+	names map[string]int
+}
+
+func (f *fingerprint) add(ns ...int) { f.b = appendInts(f.b, ns...) }
+
+// drawn is how ids begin that Managers drew at random.
+var drawn = [][]byte{[]byte(`"lease_`), []byte(`"op_`), []byte(`"do_`)}
+
+func (f *fingerprint) write(w *write) {
+	f.add(w.op.worker, w.op.at, int(w.expected), len(w.value))
+	for rest := w.value; len(rest) > 0; {
+		i := bytes.IndexByte(rest, '"')
+		if i < 0 {
+			f.b = append(f.b, rest...)
+			return
 		}
-		if r.names[id] == "" {
-			r.names[id] = fmt.Sprintf("%d.%d", w.op.worker, w.op.at)
+		end := i + 2 + bytes.IndexByte(rest[i+1:], '"')
+		f.b = append(f.b, rest[:i]...)
+		if quoted := rest[i:end]; slices.ContainsFunc(drawn, func(begin []byte) bool { return bytes.HasPrefix(quoted, begin) }) {
+			name, ok := f.names[string(quoted)]
+			if !ok {
+				name = len(f.names)
+				f.names[string(quoted)] = name
+			}
+			f.add(name)
+		} else {
+			f.b = append(f.b, quoted...)
 		}
-		canon = strings.Replace(canon, id, r.names[id], 1)
+		rest = rest[end:]
 	}
-	return canon
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// store is one key with revisions, obviously right: the history of all that was ever applied, of which the last stands.
+// store is one key with revisions, obviously right: the history of all that was ever applied, of
+// which the last stands.
 type store struct {
 	history []written
 	late    []write // their callers were told of an error; they may still land
@@ -20,8 +21,17 @@ type write struct {
 	op       opID
 	expected uint64
 	value    []byte
-	rec      record
-	canon    string // the value with canonical ids
+	decoded  *record // by rec; shared by all copies
+}
+
+// rec is the value as the rules read it, decoded when it is first asked for.
+func (w *write) rec() *record {
+	if w.decoded.Op == "" {
+		if err := json.Unmarshal(w.value, w.decoded); err != nil {
+			panic(err)
+		}
+	}
+	return w.decoded
 }
 
 // written is a write that was applied.
@@ -35,19 +45,27 @@ type opID struct{ worker, at int }
 
 // record is what the rules read of a stored value.
 type record struct {
-	State      string          `json:"state"`
-	LeaseID    string          `json:"lease_id"`
-	Version    uint64          `json:"version"`
-	Token      uint64          `json:"token"`
-	Deadline   time.Time       `json:"deadline"`
-	KeepUntil  time.Time       `json:"keep_until"`
-	Result     json.RawMessage `json:"result"`
-	AtMostOnce bool            `json:"at_most_once"`
-	Op         string          `json:"op"`
-	PrevOp     string          `json:"prev_op"`
+	State         string          `json:"state"`
+	LeaseID       string          `json:"lease_id"`
+	Version       uint64          `json:"version"`
+	Token         uint64          `json:"token"`
+	Failures      int             `json:"failures"`
+	AcquiredAt    time.Time       `json:"acquired_at"`
+	Deadline      time.Time       `json:"deadline"`
+	KeepUntil     time.Time       `json:"keep_until"`
+	Checkpoint    json.RawMessage `json:"checkpoint"`
+	CheckpointSeq uint64          `json:"checkpoint_seq"`
+	Result        json.RawMessage `json:"result"`
+	ErrorCode     string          `json:"error_code"`
+	Retryable     bool            `json:"retryable"`
+	Nonce         string          `json:"nonce"`
+	InputHash     string          `json:"input_hash"`
+	AtMostOnce    bool            `json:"at_most_once"`
+	Op            string          `json:"op"`
 }
 
-// whatever is an expected revision that every revision meets: what broken stores ask for, and no Manager does.
+// whatever is an expected revision that every revision meets. Broken stores ask for it, no Manager
+// does.
 const whatever = ^uint64(0)
 
 func (s *store) revision() uint64 { return uint64(len(s.history)) }
@@ -107,12 +125,23 @@ func (s *store) by(op opID) (n int, last written) {
 	return n, last
 }
 
-// token is the fencing token of a lease: the revision of the write that acquired it, 0 if there was none.
+// token is the fencing token of a lease: the revision of the write that acquired it, 0 if there was
+// none.
 func (s *store) token(leaseID string) uint64 {
 	for _, w := range s.history {
-		if w.rec.LeaseID == leaseID {
+		if w.rec().LeaseID == leaseID {
 			return w.revision
 		}
 	}
 	return 0
+}
+
+// leasesAfter counts the leases that were acquired after the given revision, but for one.
+func (s *store) leasesAfter(revision uint64, but string) (n int) {
+	for i, w := range s.history {
+		if w.revision > revision && w.rec().LeaseID != but && (i == 0 || s.history[i-1].rec().LeaseID != w.rec().LeaseID) {
+			n++
+		}
+	}
+	return n
 }

@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// BenchmarkWait is from Complete's return to Wait's return, beside its bare twin, in turns: from the return of a compare-and-set to the arrival of what it wrote on the
-// channel of the store's own watch. x-bare is by how much the slowest of a hundred of ours is slower; it says little where the store's
-// channel holds the state before the write returns, and a microsecond counts. The time of a round is that of ours, with an acquire,
-// a watch that is begun and a completion.
+// BenchmarkWait is from Complete's return to Wait's return, beside its bare twin, in turns: from
+// the return of a compare-and-set to the arrival of what it wrote on the channel of the store's own
+// watch. x-bare is by how much the slowest of a hundred of ours is slower; it says little where the
+// store's channel holds the state before the write returns, and a microsecond counts. The time of a
+// round is that of ours, with an acquire, a watch that is begun and a completion.
 func BenchmarkWait(b *testing.B) {
 	for _, d := range deployments {
 		b.Run(d.name, func(b *testing.B) {

@@ -44,17 +44,17 @@ func TestListOnEveryStore(t *testing.T) {
 
 			in := managerOn(t, there, lease.WithClock(clock), lease.WithNamespace("a"))
 			for _, tt := range []struct {
-				filter lease.Filter
+				filter *lease.Filter
 				want   []string
 			}{
-				{lease.Filter{}, []string{"chat", "chat/rünning.*>", "job/completed", "job/expired", "job/failed", "job/running"}},
-				{lease.Filter{State: lease.StateInProgress}, []string{"chat", "chat/rünning.*>", "job/running"}},
-				{lease.Filter{State: lease.StateExpired}, []string{"job/expired"}},
-				{lease.Filter{State: lease.StateCompleted}, []string{"job/completed"}},
-				{lease.Filter{State: lease.StateFailed}, []string{"job/failed"}},
-				{lease.Filter{Prefix: "chat/r"}, []string{"chat/rünning.*>"}},
-				{lease.Filter{Prefix: "job/", State: lease.StateInProgress}, []string{"job/running"}},
-				{lease.Filter{Prefix: "nobody"}, nil},
+				{nil, []string{"chat", "chat/rünning.*>", "job/completed", "job/expired", "job/failed", "job/running"}},
+				{&lease.Filter{State: lease.StateInProgress}, []string{"chat", "chat/rünning.*>", "job/running"}},
+				{&lease.Filter{State: lease.StateExpired}, []string{"job/expired"}},
+				{&lease.Filter{State: lease.StateCompleted}, []string{"job/completed"}},
+				{&lease.Filter{State: lease.StateFailed}, []string{"job/failed"}},
+				{&lease.Filter{Prefix: "chat/r"}, []string{"chat/rünning.*>"}},
+				{&lease.Filter{Prefix: "job/", State: lease.StateInProgress}, []string{"job/running"}},
+				{&lease.Filter{Prefix: "nobody"}, nil},
 			} {
 				var got []string
 				for l, err := range in.List(t.Context(), tt.filter) {
@@ -73,7 +73,7 @@ func TestListOnEveryStore(t *testing.T) {
 				}
 			}
 			n := 0
-			for l, err := range in.List(t.Context(), lease.Filter{Limit: 4}) { // forgets while it is listed
+			for l, err := range in.List(t.Context(), &lease.Filter{Limit: 4}) { // forgets while it is listed
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -11,8 +11,8 @@ import (
 	"github.com/ailease/lease/leasetest"
 )
 
-// TestOneOfManyLocks has 64 callers ask for the same lock at once, each through a Manager of its own or one that it
-// shares: one of them gets it, and the others are told of its lock.
+// TestOneOfManyLocks has 64 callers ask for the same lock at once, each through a Manager of its
+// own or one that it shares: one of them gets it, and the others are told of its lock.
 func TestOneOfManyLocks(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) {
@@ -30,7 +30,7 @@ func TestOneOfManyLocks(t *testing.T) {
 					metadata := fmt.Appendf(nil, `{"round":%d}`, round)
 					callers.Go(func() {
 						<-begin
-						l, locked, err := managers[i%len(managers)].CheckLock(t.Context(), "k", lease.LockOptions{Metadata: metadata})
+						l, locked, err := managers[i%len(managers)].CheckLock(t.Context(), "k", &lease.LockOptions{Metadata: metadata})
 						if err != nil || string(l.Metadata) != string(metadata) || !l.FirstSeenAt.Equal(clock.Now()) {
 							t.Errorf("round %d: %+v, %v", round, l, err)
 						}

@@ -1,109 +1,108 @@
 package proof
 
 import (
+	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
 	"time"
-
-	"github.com/anishathalye/porcupine"
 
 	"github.com/ailease/lease"
 )
 
-// state is the sequential model of the lease of one key. What an operation of unknown outcome would have written is not known in full: such a lease
-// has an id that begins with "?" and token 0 until somebody sees them, and its deadline lies somewhere between two instants.
+// state is the sequential model of the lease of one key. What an operation of unknown outcome would
+// have written is not known in full: such a lease has an id that begins with "?" and token 0 until
+// somebody sees them, and its instants lie in an interval.
 type state struct {
-	exists  bool
-	end     string // "completed ..." or "failed ...", "" while in progress
-	id      string
-	version uint64
-	token   uint64
-	attempt int
-	lo, hi  int64 // the deadline is not before lo and not after hi
-	once    bool
+	exists     bool
+	end        string // "completed ...", "failed ..." or "released"; "" while in progress
+	id         string
+	version    uint64
+	token      uint64
+	attempt    int
+	failures   int
+	ttl        time.Duration
+	deadline   interval
+	first      interval // FirstSeenAt
+	once       bool
+	nonce      string
+	overtaken  string // the acquires that were replaced, each with a line end
+	input      string
+	metadata   string
+	checkpoint string
+	seq        uint64
+	retention  time.Duration // the lease's own
+	forgotten  interval      // from when on the record reads as absent; zero for never
+	prev       predecessor
 }
 
-// model is the lease as porcupine takes it. Each step returns the states in which the operation could leave the lease, having come to what it came to.
-var model = porcupine.NondeterministicModel{
-	Partition: byKey,
-	Init:      func() []any { return []any{state{}} },
-	Step: func(s, in, _ any) []any {
-		var next []any
-		for _, n := range step(s.(state), in.(*Operation)) {
-			next = append(next, n)
+// predecessor is what is kept of the lease before.
+type predecessor struct {
+	id, end  string
+	version  uint64
+	token    uint64
+	failures int
+}
+
+// interval is where an instant lies, in nanoseconds: not before from and not after to.
+type interval struct{ from, to int64 }
+
+func at(t time.Time) interval { return interval{t.UnixNano(), t.UnixNano()} }
+
+func (i interval) add(d time.Duration) interval { return interval{i.from + int64(d), i.to + int64(d)} }
+
+// mayBePast tells whether the instant may have come at some moment of now.
+func (i interval) mayBePast(now interval) bool { return i.from <= now.to }
+
+// mayBeAhead tells whether the instant may not have come yet at some moment of now.
+func (i interval) mayBeAhead(now interval) bool { return i.to > now.from }
+
+// sees narrows the instant to t, which somebody has seen.
+func (i *interval) sees(t time.Time) bool {
+	ok := i.from <= t.UnixNano() && t.UnixNano() <= i.to
+	*i = at(t)
+	return ok
+}
+
+// span is when o was under way.
+func (o *Operation) span() interval { return interval{o.Since.UnixNano(), o.Until.UnixNano()} }
+
+func (o *Operation) during(t time.Time) bool { return !t.Before(o.Since) && !t.After(o.Until) }
+
+// step returns the states in which o may leave s, having come to what it came to. A retention ends
+// by the clock. Whether it had when o looked may be open, and o changes nothing by looking.
+func step(s state, o *Operation) (all []state) {
+	forgets := s.exists && s.forgotten != interval{}
+	if !forgets || s.forgotten.mayBeAhead(o.span()) {
+		all = s.step(o)
+	}
+	if forgets && s.forgotten.mayBePast(o.span()) {
+		absent := state{token: s.token, overtaken: s.overtaken, prev: predecessor{s.id, s.end, s.version, s.token, s.failures}}
+		for _, n := range absent.step(o) {
+			if n == absent {
+				n = s
+			}
+			all = append(all, n)
 		}
-		return next
-	},
-	DescribeOperation: func(in, _ any) string { return in.(*Operation).String() },
-	DescribeState:     func(s any) string { return fmt.Sprintf("%+v", s) },
+	}
+	return all
 }
 
-func byKey(history []porcupine.Operation) [][]porcupine.Operation {
-	keys := map[string][]porcupine.Operation{}
-	for _, o := range history {
-		key := o.Input.(*Operation).Key
-		keys[key] = append(keys[key], o)
-	}
-	var parts [][]porcupine.Operation
-	for _, part := range keys {
-		parts = append(parts, part)
-	}
-	return parts
-}
-
-// Linearizable tells whether the operations could have happened one after the other, each at some moment between its call and its return.
-func Linearizable(ops []Operation, timeout time.Duration) porcupine.CheckResult {
-	var history []porcupine.Operation
-	for i := range ops {
-		o := &ops[i]
-		returned := o.Returned
-		if open(o) {
-			returned = math.MaxInt64 // it may take effect at any later time
-		}
-		history = append(history, porcupine.Operation{ClientId: o.Client, Input: o, Call: o.Called, Return: returned})
-	}
-	// A client of an open operation goes on, which porcupine's clients do not.
-	for i := range history {
-		history[i].ClientId = i
-	}
-	return porcupine.CheckOperationsTimeout(model.ToModel(), history, timeout)
-}
-
-// open tells whether it is not known if, and when, the operation was applied.
-func open(o *Operation) bool { return errors.Is(o.Err, lease.ErrUnknownOutcome) }
-
-// lostLate tells whether the lease may have been acquired or extended, and lost before that could be said.
-func lostLate(o *Operation) bool {
-	return (o.Verb == Acquire || o.Verb == Extend) && errors.Is(o.Err, lease.ErrLost)
-}
-
-func step(s state, o *Operation) []state {
+func (s state) step(o *Operation) []state {
 	if open(o) {
 		return append(s.perhaps(o), s)
 	}
 	switch {
-	case o.Err == nil:
-	case errors.Is(o.Err, lease.ErrNotFound):
-		return when(s, !s.exists && o.Verb != Status)
-	case lostLate(o):
-		return append(s.perhaps(o), when(s, o.Verb == Extend && s.exists && s.id != o.LeaseID)...)
-	case errors.Is(o.Err, lease.ErrLost):
-		return when(s, s.exists && s.id != o.LeaseID)
-	case errors.Is(o.Err, lease.ErrFinished):
-		return when(s, s.exists && (s.end != "" && (o.Verb == Extend || s.id == o.LeaseID && s.end != o.end()) || o.Verb == Extend && s.once && s.lo <= o.until()))
-	default: // nothing was written
-		return []state{s}
-	}
-	switch {
-	case o.Verb == Acquire && o.Acquired:
-		return s.acquired(o)
-	case o.Verb == Acquire || o.Verb == Status:
+	case o.Err != nil:
+		return append(when(s, s.refuses(o)), s.lostLate(o)...)
+	case o.Verb == Acquire:
+		return s.acquires(o)
+	case o.Verb == Status:
 		return s.seen(o)
 	case o.Verb == Extend:
-		return s.extended(o)
+		return s.extends(o)
+	case o.Verb == Release:
+		return s.releases(o)
 	default:
-		return s.ended(o)
+		return s.ends(o)
 	}
 }
 
@@ -114,42 +113,80 @@ func when(s state, ok bool) []state {
 	return nil
 }
 
-func (o *Operation) since() int64 { return o.Since.UnixNano() }
-func (o *Operation) until() int64 { return o.Until.UnixNano() }
+func (s *state) hasEnded() bool { return s.end != "" && s.end != released }
 
-func (o *Operation) during(t time.Time) bool { return !t.Before(o.Since) && !t.After(o.Until) }
+// refuses tells whether s gives reason for the error of o.
+func (s *state) refuses(o *Operation) bool {
+	own := s.id == o.LeaseID
+	expiredOnce := s.end == "" && s.once && s.deadline.mayBePast(o.span())
+	switch is := func(err error) bool { return errors.Is(o.Err, err) }; {
+	case is(lease.ErrNotFound):
+		return !s.exists && o.Verb != Status
+	case is(lease.ErrInputMismatch):
+		return s.exists && s.acquire(o, o.span()).mismatch
+	case is(lease.ErrLost) && o.Verb == Acquire:
+		return s.replaced(o) // also once the record is forgotten: it is still there to be seen
+	case is(lease.ErrLost) && o.Verb == Extend:
+		// Also once the next lease has ended, if the extension cannot be told from one that was applied.
+		return s.exists && (!own || s.end == released)
+	case is(lease.ErrLost) && o.Verb == Release:
+		return s.exists && !s.hasEnded() && !own && !s.repeats(o)
+	case is(lease.ErrLost):
+		return s.exists && (!own || s.end == released) && !s.repeats(o)
+	case is(lease.ErrFinished) && o.Verb == Extend:
+		return s.exists && (s.hasEnded() || expiredOnce)
+	case is(lease.ErrFinished) && o.Verb == Release:
+		return s.exists && s.hasEnded() && !s.repeats(o)
+	case is(lease.ErrFinished):
+		return s.exists && own && s.hasEnded() && s.end != o.end()
+	}
+	return true // nothing was written
+}
 
+// lostLate is for an acquire or extend that was applied, and overtaken before its answer came.
+func (s *state) lostLate(o *Operation) []state {
+	if lostLate(o) {
+		return s.perhaps(o)
+	}
+	return nil
+}
+
+// end is how o ends a lease.
 func (o *Operation) end() string {
-	if o.Verb == Complete {
+	switch o.Verb {
+	case Release:
+		return released
+	case Complete:
 		return "completed " + o.Mark
-	}
-	return "failed " + o.Mark
-}
-
-// free tells whether o could acquire the lease at some moment of its own.
-func (s *state) free(o *Operation) bool {
-	switch {
-	case !s.exists:
-		return true
-	case s.end != "":
-		return s.end[0] == 'f' && o.Retry
 	default:
-		return s.lo <= o.until() && (!s.once || o.Retry)
+		return failure(o.Mark, o.Retryable)
 	}
 }
 
-func (s *state) acquired(o *Operation) []state {
-	l := &o.Lease
-	next := state{exists: true, id: l.LeaseID, version: s.version + 1, token: l.Token, attempt: s.attempt + 1, once: o.Once, lo: l.ExpiresAt.UnixNano(), hi: l.ExpiresAt.UnixNano()}
-	expired := !s.exists || s.end != "" || s.lo <= l.AcquiredAt.UnixNano()
-	ok := s.free(o) && expired && l.Version == next.version && l.Attempt == next.attempt && l.Token > s.token && l.LeaseID != s.id &&
-		l.State == lease.StateInProgress && o.during(l.AcquiredAt) && l.ExpiresAt.Equal(l.AcquiredAt.Add(o.TTL))
-	return when(next, ok)
+func failure(code string, retryable bool) string {
+	if retryable {
+		code += ", retryable"
+	}
+	return "failed " + code
+}
+
+// repeats tells whether o is about the lease before, which has ended as o asks.
+func (s *state) repeats(o *Operation) bool {
+	return s.exists && s.prev.id == o.LeaseID && s.prev.end == o.end()
+}
+
+// endOf is the end that l shows.
+func endOf(l *lease.Lease) string {
+	if l.State == lease.StateCompleted {
+		return "completed " + l.ResultHash
+	}
+	return failure(l.ErrorCode, l.Retryable)
 }
 
 // same tells whether l shows s, and learns from it what was not known.
 func (s state) same(l *lease.Lease) (state, bool) {
-	if !s.exists || l.Version != s.version || l.Attempt != s.attempt {
+	if !s.exists || l.Version != s.version || l.Attempt != s.attempt || l.Failures != s.failures || l.AtMostOnce != s.once ||
+		l.InputHash != s.input || string(l.Metadata) != s.metadata || l.TTL != s.ttl {
 		return s, false
 	}
 	if s.id[0] == '?' {
@@ -158,84 +195,48 @@ func (s state) same(l *lease.Lease) (state, bool) {
 	if s.token == 0 {
 		s.token = l.Token
 	}
-	return s, l.LeaseID == s.id && l.Token == s.token
-}
-
-// learn takes the deadline that l shows.
-func (s state) learn(l *lease.Lease) (state, bool) {
-	at := l.ExpiresAt.UnixNano()
-	ok := s.lo <= at && at <= s.hi
-	s.lo, s.hi = at, at
+	ok := l.LeaseID == s.id && l.Token == s.token && s.first.sees(l.FirstSeenAt)
+	if !s.hasEnded() {
+		ok = ok && s.deadline.sees(l.ExpiresAt)
+	}
 	return s, ok
 }
 
-func (s state) seen(o *Operation) []state {
+// shows tells whether l, which is the holder's, has the checkpoint of s.
+func (s *state) shows(l *lease.Lease) bool { return string(l.Checkpoint) == s.checkpoint }
+
+// holds tells whether the lease of o is in progress at some moment of o.
+func (s *state) holds(o *Operation) bool {
+	l := &o.Lease
+	return s.end == "" && l.State == lease.StateInProgress && l.TTLLeft > 0 && o.during(l.ExpiresAt.Add(-l.TTLLeft))
+}
+
+func (s *state) seen(o *Operation) []state {
 	l := &o.Lease
 	if l.State == lease.StateNotFound {
-		return when(s, !s.exists)
+		return when(*s, !s.exists)
 	}
-	s, ok := s.same(l)
+	n, ok := s.same(l)
 	if !ok {
 		return nil
 	}
-	switch l.State {
-	case lease.StateInProgress:
-		s, ok = s.learn(l)
-		now := l.ExpiresAt.Add(-l.TTLLeft)
-		return when(s, ok && s.end == "" && l.TTLLeft > 0 && o.during(now))
-	case lease.StateExpired:
-		s, ok = s.learn(l)
-		return when(s, ok && s.end == "" && !s.once && s.lo <= o.until())
-	case lease.StateCompleted:
-		return when(s, s.end == "completed "+l.ResultHash)
-	case lease.StateFailed:
-		if s.end == "" { // at most once, and expired
-			s, ok = s.learn(l)
-			return when(s, ok && s.once && l.ErrorCode == "expired" && s.lo <= o.until() && !o.Retry)
-		}
-		return when(s, s.end == "failed "+l.ErrorCode && !(o.Verb == Acquire && o.Retry))
-	}
-	return nil
-}
-
-func (s state) extended(o *Operation) []state {
-	l := &o.Lease
-	now := l.ExpiresAt.Add(-o.TTL)
-	ok := s.exists && s.end == "" && s.id == o.LeaseID && o.during(now) && (!s.once || s.hi > now.UnixNano()) && l.Version == s.version+1
-	s.version++
-	s.lo, s.hi = l.ExpiresAt.UnixNano(), l.ExpiresAt.UnixNano()
-	return when(s, ok)
-}
-
-func (s state) ended(o *Operation) []state {
-	if !s.exists || s.id != o.LeaseID {
+	past := s.end == "" && n.deadline.mayBePast(o.span())
+	switch {
+	case l.State == lease.StateInProgress:
+		return when(n, n.holds(o))
+	case l.State == lease.StateExpired && l.Released:
+		return when(n, s.end == released)
+	case l.State == lease.StateExpired:
+		return when(n, past && !s.once)
+	case l.State == lease.StateFailed && s.end == "":
+		return when(n, past && s.once && endOf(l) == failure("expired", false))
+	case l.State == lease.StateCompleted && string(l.Result) != quoted(l.ResultHash):
 		return nil
 	}
-	if s.end != "" { // the same once more
-		return when(s, s.end == o.end() && o.Lease.Version == s.version)
-	}
-	s.version++
-	s.end = o.end()
-	return when(s, o.Lease.Version == s.version && o.during(o.Lease.DoneAt))
+	return when(n, s.hasEnded() && s.end == endOf(l))
 }
 
-// perhaps returns the state in which an open operation leaves the lease if it was applied.
-func (s state) perhaps(o *Operation) []state {
-	if o.Verb == Acquire {
-		if !s.free(o) {
-			return nil
-		}
-		return []state{{exists: true, id: fmt.Sprint("?", o.Number), version: s.version + 1, attempt: s.attempt + 1, once: o.Once,
-			lo: o.since() + int64(o.TTL), hi: o.until() + int64(o.TTL)}}
-	}
-	if !s.exists || s.end != "" || s.id != o.LeaseID {
-		return nil
-	}
-	s.version++
-	if o.Verb == Extend {
-		s.lo, s.hi = o.since()+int64(o.TTL), o.until()+int64(o.TTL)
-	} else {
-		s.end = o.end()
-	}
-	return []state{s}
+func quoted(mark string) string {
+	b, _ := json.Marshal(mark) // a string always marshals
+	return string(b)
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// TestDoIsToldOfItsLoss has another host forget or cancel the lease of a function that need not extend it for hours.
+// TestDoIsToldOfItsLoss has another host forget or cancel the lease of a function that need not
+// extend it for hours.
 func TestDoIsToldOfItsLoss(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) {
@@ -34,8 +35,9 @@ func TestDoIsToldOfItsLoss(t *testing.T) {
 				},
 			} {
 				var told time.Duration
-				_, err := lease.Do(t.Context(), m, name, func(ctx context.Context, held *lease.Held) (string, error) {
-					if err := loss(held.Lease()); err != nil {
+				_, err := lease.Do(t.Context(), m, name, &lease.DoOptions{TTL: 24 * time.Hour}, func(ctx context.Context) (string, error) {
+					l, _ := lease.FromContext(ctx)
+					if err := loss(l); err != nil {
 						t.Error(err)
 					}
 					begun := time.Now()
@@ -46,7 +48,7 @@ func TestDoIsToldOfItsLoss(t *testing.T) {
 					case <-time.After(30 * time.Second):
 						return "not told", nil
 					}
-				}, lease.WithAcquireOptions(lease.AcquireOptions{TTL: 24 * time.Hour}))
+				})
 				if !errors.Is(err, lease.ErrLost) || told > 10*time.Second { // the watch begins after 50 ms; the machine may be busy
 					t.Errorf("%s: told %v, after %v", name, err, told)
 				}
@@ -75,11 +77,15 @@ func TestDoRunsOnce(t *testing.T) {
 				begun := time.Now()
 				for i := range 64 {
 					all.Go(func() {
-						got, err := lease.Do(t.Context(), hosts[i%len(hosts)], key, func(ctx context.Context, held *lease.Held) (string, error) {
+						got, err := lease.Do(t.Context(), hosts[i%len(hosts)], key, nil, func(ctx context.Context) (string, error) {
 							time.Sleep(takes)
-							return fmt.Sprint("run ", runs.Add(1), " with token ", held.Token()), ctx.Err()
+							token, err := lease.Token(ctx, key)
+							if err != nil {
+								return "", err
+							}
+							return fmt.Sprint("run ", runs.Add(1), " with token ", token), ctx.Err()
 						})
-						l, err2 := hosts[0].Result(t.Context(), key)
+						l, err2 := hosts[0].Status(t.Context(), key)
 						if err != nil || err2 != nil || string(l.Result) != fmt.Sprintf("%q", got) {
 							t.Errorf("got %q, %v; stored is %s, %v", got, err, l.Result, err2)
 						}

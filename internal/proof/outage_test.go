@@ -18,12 +18,12 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// spread sends each operation's calls through one of several handles, each bound to a server of its own.
+// spread sends each operation's calls through one of several handles, each bound to a server of its
+// own.
 type spread []backend.Backend
 
 func (s spread) of(ctx context.Context) backend.Backend {
-	n, _ := ctx.Value(operationKey{}).(int)
-	return s[n%len(s)]
+	return s[askedOf(ctx).Operation%len(s)]
 }
 
 func (s spread) Get(ctx context.Context, key string) (backend.Entry, error) {
@@ -54,8 +54,9 @@ func each(t *testing.T, c *natstest.Cluster) spread {
 	return s
 }
 
-// TestOutages has clients of all three servers of a cluster work while it loses its leader, and while it is cut in two. What the store took is known only to
-// the store here; what the clients were told is checked.
+// TestOutages has clients of all three servers of a cluster work while it loses its leader, and
+// while it is cut in two. What the store took is known only to the store here; what the clients
+// were told is checked.
 func TestOutages(t *testing.T) {
 	t.Parallel() // it waits for elections most of the time
 	for name, outage := range map[string]func(t *testing.T, c *natstest.Cluster, whole spread){
@@ -70,11 +71,11 @@ func TestOutages(t *testing.T) {
 			c.Cut(i)
 			majority, minority := parts(t, whole, i)
 			natstest.Eventually(t, "the majority goes on", func() bool {
-				_, acquired, err := majority.Acquire(t.Context(), fmt.Sprint("majority", time.Now().UnixNano()), lease.AcquireOptions{})
+				_, acquired, err := majority.Acquire(t.Context(), fmt.Sprint("majority", time.Now().UnixNano()), nil)
 				return err == nil && acquired
 			})
 			for n := range 3 {
-				_, acquired, err := minority.Acquire(t.Context(), fmt.Sprint("minority", n), lease.AcquireOptions{})
+				_, acquired, err := minority.Acquire(t.Context(), fmt.Sprint("minority", n), nil)
 				if acquired || !errors.Is(err, lease.ErrUnknownOutcome) && !errors.Is(err, lease.ErrUnavailable) {
 					t.Errorf("the minority does not refuse: acquired %t, %v", acquired, err)
 				}
@@ -122,7 +123,7 @@ func parts(t *testing.T, whole spread, i int) (majority, minority *lease.Manager
 // told checks what the clients were told.
 func told(t *testing.T, h *History) {
 	t.Helper()
-	if broken := CheckKept(t.Context(), h.Manager, h.Operations); len(broken) > 0 {
+	if broken, _ := CheckKept(t.Context(), h.Manager, h.Operations); len(broken) > 0 {
 		t.Fatalf("%v\n%s", broken, show(h))
 	}
 	if r := Linearizable(h.Operations, time.Minute); r != porcupine.Ok {

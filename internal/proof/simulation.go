@@ -2,12 +2,11 @@ package proof
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ailease/lease"
@@ -16,64 +15,72 @@ import (
 	"github.com/ailease/lease/conformance"
 )
 
-// Simulation is a few hosts that all want to do the same few pieces of work with lease.Do, on a day on which much goes wrong: the store loses requests and
-// answers, delays them, and goes away; clocks differ; timers are late; functions are slow, fail, panic, or do not heed their context; callers give up; holders vanish.
-// It is to run in a synctest bubble, where days take no time. The seed decides all but the order of what happens at one instant.
+// Simulation is a few hosts that all want to do the same few pieces of work with lease.Do, on a day
+// on which much goes wrong. The store loses requests and answers, delays them, refuses what it has
+// applied, and goes away. Clocks differ, and timers are late. Functions are slow, fail, panic, or
+// do not heed their context. Callers give up, and holders vanish. Operators extend, release, cancel
+// and forget leases by hand.
+//
+// It is to run in a synctest bubble, where days take no time. The seed decides all but the order of
+// what happens at one instant.
 type Simulation struct {
 	Seed     uint64
 	Careless bool // the hosts do not know that their clocks differ
 
 	random *rand.Rand
 	begun  time.Time
-	store  *memory.Store
+	calm   bool // the store has no bad day
+	ledger *ledger
 	faulty *conformance.Faulty
 	away   []outage
 	skew   time.Duration
+	calls  atomic.Int64 // of the store
 
 	mu     sync.Mutex
 	stints []*stint
-	told   []returned
-	log    []string
+	told   []*call
+	broken Broken // found while the day went on
+	found  *judge // what the store tells of the day
+	log    []note
 }
 
 type span struct{ from, to time.Duration }
 
-// outage is when the store cannot be reached. Calls then fail soon, or hang until their contexts end.
+// outage is when the store cannot be reached. Calls then fail soon, or hang until their contexts
+// end.
 type outage struct {
 	span
 	hangs bool
 }
 
-// stint is one run of a function under a lease, and how long its context was live meanwhile.
-type stint struct {
-	key     string
-	attempt int
-	token   uint64
-	who     string
-	live    span
-	lost    bool // its context ended before it returned, because of the lease
-	over    bool
+// note is a line of the log, formatted only if somebody reads it.
+type note struct {
+	at     time.Duration
+	format string
+	args   []any
 }
 
-// returned is what a call of Do returned.
-type returned struct {
-	key, result string
-	err         error
-}
+// The keys of a simulation. They are few, so that all want the same.
+const (
+	onceKey  = "once"  // all who work on it say that it is at most once
+	innerKey = "inner" // functions that hold another key work on it too
+)
 
-// keys of a simulation; few, so that all want the same.
-var simulatedKeys = []string{"k0", "k1"}
+var outerKeys = []string{"k0", "k0", "k1", "k1", onceKey}
 
 // Run runs the simulation and returns which promises were broken.
 func (s *Simulation) Run() Broken {
 	s.random = rand.New(rand.NewPCG(s.Seed, 1))
-	s.begun, s.store = time.Now(), memory.New()
-	s.faulty = conformance.NewFaulty(s.store, s.faults(), s.Seed)
+	s.begun, s.ledger = time.Now(), &ledger{Store: memory.New()}
+	s.calm = s.random.IntN(4) == 0
+	s.faulty = conformance.NewFaulty(s.ledger, s.faults(), s.Seed)
 	for range s.random.IntN(4) {
 		from := s.upTo(20 * time.Second)
-		s.away = append(s.away, outage{span{from, from + s.upTo(8*time.Second)}, s.random.IntN(3) == 0})
+		if o := (outage{span{from, from + s.upTo(8*time.Second)}, s.random.IntN(3) == 0}); !s.calm {
+			s.away = append(s.away, o)
+		}
 	}
-	if s.random.IntN(3) > 0 {
+	if s.random.IntN(3) > 0 || s.Careless {
 		s.skew = s.upTo(2 * time.Second)
 	}
 	var hosts sync.WaitGroup
@@ -83,16 +90,23 @@ func (s *Simulation) Run() Broken {
 	}
 	hosts.Wait()
 	s.faulty.Heal()
-	return s.check()
+	time.Sleep(lateBy) // for goroutines that have been told to end at this instant
+	last := s.calls.Load()
+	time.Sleep(5 * time.Minute)
+	if more := s.calls.Load() - last; more > 0 {
+		s.broken.add("the store was called %d times after all had returned", more)
+	}
+	return append(s.broken, s.check()...)
 }
 
-// faults are none on some days.
 func (s *Simulation) faults() conformance.Faults {
-	if s.random.IntN(5) == 0 {
+	most := s.upTo(3 * time.Second)
+	if s.calm {
 		return conformance.Faults{}
 	}
 	return conformance.Faults{
-		Refused: 0.04, LostRequest: 0.04, LostAnswer: 0.06, Late: 0.05, Duplicate: 0.05, Delay: 0.3, MaxDelay: time.Millisecond + s.upTo(3*time.Second),
+		Refused: 0.04, LostRequest: 0.04, LostAnswer: 0.06, Late: 0.05, Duplicate: 0.05, FalseConflict: 0.04,
+		Delay: 0.3, MaxDelay: time.Millisecond + most,
 	}
 }
 
@@ -105,53 +119,25 @@ func (s *Simulation) since() time.Duration { return time.Since(s.begun) }
 func (s *Simulation) note(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log = append(s.log, fmt.Sprintf("%10v  ", s.since())+fmt.Sprintf(format, args...))
-}
-
-// check looks at what happened. A function whose context ended with its lease must have stopped being live before the next one began, by the simulated
-// clock; one that returned, or whose caller was gone, at the latest then.
-func (s *Simulation) check() Broken {
-	var b Broken
-	slices.SortStableFunc(s.stints, func(x, y *stint) int { return int(x.live.from - y.live.from) })
-	last := map[string]*stint{}
-	seen := map[string]string{}
-	for _, now := range s.stints {
-		if before := last[now.key]; before != nil {
-			if now.live.from < before.live.to || before.lost && now.live.from == before.live.to {
-				b.add("%s: two functions with a live context: %s (attempt %d) from %v to %v, %s (attempt %d) from %v",
-					now.key, before.who, before.attempt, before.live.from, before.live.to, now.who, now.attempt, now.live.from)
-			}
-			if now.token <= before.token {
-				b.add("%s: token %d after token %d", now.key, now.token, before.token)
-			}
-		}
-		id := fmt.Sprint(now.key, " attempt ", now.attempt)
-		if other := seen[id]; other != "" {
-			b.add("%s was run twice: by %s and %s", id, other, now.who)
-		}
-		last[now.key], seen[id] = now, now.who
-	}
-	m, err := lease.NewManager(s.store)
-	if err != nil {
-		panic(err)
-	}
-	for _, key := range simulatedKeys {
-		l, err := m.Result(context.Background(), key)
-		if err != nil {
-			b.add("%s: %v", key, err)
-		}
-		for _, t := range s.told {
-			if t.key == key && t.err == nil && string(l.Result) != fmt.Sprintf("%q", t.result) {
-				b.add("%s: somebody was told %q, and it is %s with %s", key, t.result, l.State, l.Result)
-			}
-		}
-	}
-	return b
+	s.log = append(s.log, note{s.since(), format, args})
 }
 
 // String is the history.
 func (s *Simulation) String() string {
-	return fmt.Sprintf("skew %v, the store is away %v\n%s", s.skew, s.away, strings.Join(s.log, "\n"))
+	var b strings.Builder
+	fmt.Fprintf(&b, "skew %v, the store is away %v, calm: %t\n", s.skew, s.away, s.calm)
+	for _, n := range s.log {
+		fmt.Fprintf(&b, "%14v  %s\n", n.at, fmt.Sprintf(n.format, n.args...))
+	}
+	for key, writes := range s.ledger.of() {
+		for _, w := range writes {
+			r := w.Record
+			fmt.Fprintf(&b, "%s at %v by %+v: deleted %t, %s %s version %d token %d attempt %d failures %d until %v, code %q, retryable %t, checkpoint %s\n",
+				key, w.At.Sub(s.begun), w.By, w.Deleted, r.State, short(r.LeaseID), r.Version, w.token(), r.Attempt, r.Failures,
+				r.Deadline.Sub(s.begun), r.ErrorCode, r.Retryable, r.Checkpoint)
+		}
+	}
+	return b.String()
 }
 
 // host is a process with a clock and a Manager of its own.
@@ -185,6 +171,7 @@ func (s *Simulation) host(i int) *host {
 	return h
 }
 
+// observe is called some time after the event, by a goroutine of the Manager.
 func (h *host) observe(e lease.Event) {
 	h.note("%s %s: %s, version %d, attempt %d, %v", h.name, e.Key, e.Kind, e.Version, e.Attempt, e.Err)
 }
@@ -195,13 +182,14 @@ func (h *host) upTo(d time.Duration) time.Duration {
 	return time.Duration(h.random.Int64N(int64(d) + 1))
 }
 
-// run does work in one or two goroutines. What they will do is drawn before they begin, so that the seed decides it.
+// run does work in one or two goroutines. What they will do is drawn before they begin, so that the
+// seed decides it.
 func (h *host) run() {
-	var plans [][]job
+	var plans [][]*job
 	for g := range 1 + h.random.IntN(2) {
-		var plan []job
+		var plan []*job
 		for n := range 1 + h.random.IntN(2) {
-			plan = append(plan, h.job(fmt.Sprintf("%s.%d.%d", h.name, g, n)))
+			plan = append(plan, h.job(fmt.Sprintf("%s.%d.%d", h.name, g, n), outerKeys[h.random.IntN(len(outerKeys))]))
 		}
 		plans = append(plans, plan)
 	}
@@ -210,139 +198,11 @@ func (h *host) run() {
 		all.Go(func() {
 			for _, j := range plan {
 				time.Sleep(j.after)
-				j.do(h)
+				j.do(context.Background(), h)
 			}
 		})
 	}
 	all.Wait()
-}
-
-// job is one call of Do, and what its function will do.
-type job struct {
-	who, key  string
-	after     time.Duration
-	opt       []lease.DoOption
-	ttl       time.Duration
-	takes     time.Duration
-	heedless  bool // it does not stop when its context ends
-	end       string
-	cancelled time.Duration // when the caller gives up; 0: never
-	extend    time.Duration // it extends the lease itself by that; 0: not
-	progress  bool
-	vanish    bool // it acquires, and is never heard of again
-}
-
-func (h *host) job(who string) job {
-	j := job{who: who, key: simulatedKeys[h.random.IntN(len(simulatedKeys))], after: h.upTo(4 * time.Second)}
-	j.ttl = time.Second + h.upTo(5*time.Second)
-	j.heedless = h.chance(3)
-	j.end = []string{"result", "result", "error", "panic"}[h.random.IntN(4)]
-	if h.chance(5) {
-		j.cancelled = h.upTo(j.ttl) + 1
-	}
-	if h.chance(5) {
-		j.extend = time.Second + h.upTo(8*time.Second)
-		if h.chance(2) { // to much less than it had
-			j.ttl, j.extend = 5*time.Second+h.upTo(10*time.Second), time.Second+h.upTo(time.Second)
-		}
-	}
-	j.takes = h.upTo(2 * j.ttl)
-	if h.chance(3) {
-		j.takes = h.upTo(100 * time.Millisecond)
-	}
-	j.progress, j.vanish = h.chance(5), h.chance(8)
-	j.opt = append(j.opt, lease.WithAcquireOptions(lease.AcquireOptions{TTL: j.ttl, RetryFailed: !h.chance(4), AtMostOnce: h.chance(6)}))
-	if h.chance(6) {
-		j.opt = append(j.opt, lease.WithoutWaiting())
-	}
-	if h.chance(3) {
-		j.opt = append(j.opt, lease.WithLeaveOnCancel())
-	}
-	return j
-}
-
-func (j *job) do(h *host) {
-	// A caller that waits for ever would end the simulation late.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	if j.cancelled > 0 {
-		time.AfterFunc(j.cancelled, cancel)
-	}
-	if j.vanish {
-		l, acquired, err := h.m.Acquire(ctx, j.key, lease.AcquireOptions{TTL: j.ttl})
-		h.note("%s %s: acquires without Do: %t, attempt %d, %v", j.who, j.key, acquired, l.Attempt, err)
-		return
-	}
-	h.note("%s %s: Do with TTL %v, takes %v, heedless %t, %s, cancelled %v, extends %v", j.who, j.key, j.ttl, j.takes, j.heedless, j.end, j.cancelled, j.extend)
-	result, err := j.guarded(ctx, h)
-	h.note("%s %s: Do returned %q, %v", j.who, j.key, result, err)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.told = append(h.told, returned{j.key, result, err})
-}
-
-var errSimulated = errors.New("simulated")
-
-func (j *job) guarded(ctx context.Context, h *host) (result string, err error) {
-	defer func() {
-		if p := recover(); p == errSimulated {
-			err = errSimulated
-		} else if p != nil {
-			panic(p)
-		}
-	}()
-	return lease.Do(ctx, h.m, j.key, func(ctx context.Context, held *lease.Held) (string, error) { return j.work(ctx, h, held) }, j.opt...)
-}
-
-func (j *job) work(ctx context.Context, h *host, held *lease.Held) (string, error) {
-	st := &stint{key: j.key, attempt: held.Attempt(), token: held.Token(), who: j.who, live: span{from: h.since()}}
-	h.mu.Lock()
-	h.stints = append(h.stints, st)
-	h.mu.Unlock()
-	h.note("%s %s: begins attempt %d with token %d", j.who, j.key, st.attempt, st.token)
-	ended := func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if !st.over {
-			st.over, st.live.to, st.lost = true, h.since(), errors.Is(context.Cause(ctx), lease.ErrLost)
-		}
-	}
-	stop := context.AfterFunc(ctx, ended)
-	defer ended()
-	defer stop()
-
-	for _, pause := range []time.Duration{j.takes / 2, j.takes - j.takes/2} {
-		if !j.sleep(ctx, pause) {
-			return "", ctx.Err()
-		}
-		if j.extend > 0 {
-			h.note("%s %s: extends: %v", j.who, j.key, held.Extend(ctx, j.extend))
-		}
-		if j.progress {
-			h.note("%s %s: progress: %v", j.who, j.key, held.Progress(ctx, h.since()))
-		}
-	}
-	h.note("%s %s: ends with %s, %v", j.who, j.key, j.end, context.Cause(ctx))
-	switch j.end {
-	case "error":
-		return "", errSimulated
-	case "panic":
-		panic(errSimulated)
-	}
-	return fmt.Sprint(j.who, " attempt ", st.attempt), nil
-}
-
-func (j *job) sleep(ctx context.Context, d time.Duration) bool {
-	if j.heedless {
-		time.Sleep(d)
-		return true
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 // skewed is a clock that is off, and whose timers are late, as those of a busy machine are.
@@ -351,11 +211,14 @@ type skewed struct {
 	host   *host
 }
 
+// lateBy is the most that a timer is late.
+const lateBy = 20 * time.Millisecond
+
 func (c *skewed) Now() time.Time { return time.Now().Add(c.offset) }
 
 func (c *skewed) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	c.host.mu.Lock()
-	late := c.host.upTo(20 * time.Millisecond)
+	late := c.host.upTo(lateBy)
 	c.host.mu.Unlock()
 	return time.AfterFunc(d+late, f).Stop
 }
@@ -367,6 +230,7 @@ type outages struct {
 }
 
 func (o outages) reach(ctx context.Context) error {
+	o.s.calls.Add(1)
 	now := o.s.since()
 	for _, a := range o.s.away {
 		if now < a.from || a.to <= now {
@@ -414,7 +278,7 @@ func (p pushing) Watch(ctx context.Context, key string) (<-chan backend.Entry, e
 	lag, lasts := p.host.upTo(300*time.Millisecond), time.Second+p.host.upTo(10*time.Second)
 	p.host.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, lasts)
-	from, err := p.s.store.Watch(ctx, key)
+	from, err := p.s.ledger.Watch(ctx, key)
 	if err != nil {
 		cancel()
 		return nil, err

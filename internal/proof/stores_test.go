@@ -95,7 +95,7 @@ func managerOn(t testing.TB, b backend.Backend, opts ...lease.Option) *lease.Man
 
 func mustAcquire(t testing.TB, m *lease.Manager, key string, ttl time.Duration) lease.Lease {
 	t.Helper()
-	l, acquired, err := m.Acquire(t.Context(), key, lease.AcquireOptions{TTL: ttl})
+	l, acquired, err := m.Acquire(t.Context(), key, &lease.AcquireOptions{TTL: ttl})
 	if err != nil || !acquired {
 		t.Fatalf("acquire %q: acquired is %t, error %v", key, acquired, err)
 	}

@@ -41,7 +41,8 @@ func (a *announced) Watch(ctx context.Context, key string) (<-chan backend.Entry
 	return states, err
 }
 
-// TestAllWhoWaitGetTheResult has 64 wait while a lease is extended and completed, and while another expires.
+// TestAllWhoWaitGetTheResult has 64 wait while a lease is extended and completed, and while another
+// expires.
 func TestAllWhoWaitGetTheResult(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) {
@@ -74,7 +75,7 @@ func TestAllWhoWaitGetTheResult(t *testing.T) {
 			}
 			held := mustAcquire(t, holder, "k", time.Hour)
 			together("k", lease.Lease{State: lease.StateCompleted, Version: 3, Result: json.RawMessage(`{"messages":15}`)}, func() {
-				if _, err := holder.Extend(t.Context(), "k", held.LeaseID, time.Minute); err != nil {
+				if _, err := holder.Extend(t.Context(), "k", held.LeaseID, &lease.ExtendOptions{TTL: time.Minute}); err != nil {
 					t.Error(err)
 				}
 				if _, err := holder.Complete(t.Context(), "k", held.LeaseID, lease.Completion{Result: json.RawMessage(`{"messages": 15}`)}); err != nil {
@@ -116,8 +117,9 @@ func newStopwatch(t testing.TB, d deployment) *stopwatch {
 
 var roundResult = lease.Completion{Result: json.RawMessage(`{"messages":15,"resolution":"password reset"}`)}
 
-// wait is from Complete's return to Wait's return; 0 if that came first. The completion comes just after the watch has begun, and so, where the store looks for
-// others' writes from then on at intervals, a whole interval before it looks.
+// wait is from Complete's return to Wait's return; 0 if that came first. The completion comes just
+// after the watch has begun, and so, where the store looks for others' writes from then on at
+// intervals, a whole interval before it looks.
 func (s *stopwatch) wait(t testing.TB) time.Duration {
 	t.Helper()
 	s.round++
@@ -145,7 +147,8 @@ func (s *stopwatch) wait(t testing.TB) time.Duration {
 	return max(0, (<-arrived).Sub(written))
 }
 
-// bare is from CompareAndSet's return to the arrival of what it wrote, as long as a lease's record, on the channel of the store's own watch.
+// bare is from CompareAndSet's return to the arrival of what it wrote, as long as a lease's record,
+// on the channel of the store's own watch.
 func (s *stopwatch) bare(t testing.TB) time.Duration {
 	t.Helper()
 	s.round++
@@ -192,8 +195,9 @@ func percentile(all []time.Duration, p float64) time.Duration {
 	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
 }
 
-// TestWaitReturnsSoon: within 5 ms of the completion, where the store pushes it at once. The best of three counts; and on a machine so busy that the store's own watch takes long, thrice
-// its time will do.
+// TestWaitReturnsSoon: within 5 ms of the completion, where the store pushes it at once. The best
+// of three counts; and on a machine so busy that the store's own watch takes long, thrice its time
+// will do.
 func TestWaitReturnsSoon(t *testing.T) {
 	for _, d := range deployments {
 		if !d.pushes {
@@ -218,8 +222,9 @@ func TestWaitReturnsSoon(t *testing.T) {
 	}
 }
 
-// TestWaitForWhatAnotherProcessEnds: SQLite tells a process nothing of another's writes, the store looks for them: within 100 ms. The median counts, and the best of
-// three, since the machine may be busy.
+// TestWaitForWhatAnotherProcessEnds: SQLite tells a process nothing of another's writes, the store
+// looks for them: within 100 ms. The median counts, and the best of three, since the machine may be
+// busy.
 func TestWaitForWhatAnotherProcessEnds(t *testing.T) {
 	s := newStopwatch(t, twoOnOneFile)
 	for range 3 {

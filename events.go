@@ -1,0 +1,301 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// EventKind is what an [Event] tells of.
+type EventKind string
+
+// The kinds of events, each with the level at which [WithLogger] logs it.
+const (
+	EventAcquired        EventKind = "acquired"         // debug: a new lease, or a failed one anew
+	EventTakenOver       EventKind = "taken_over"       // info: an expired or released lease, acquired by another
+	EventReplaced        EventKind = "replaced"         // info: a lease of other input, acquired by newer input
+	EventExtended        EventKind = "extended"         // debug
+	EventReleased        EventKind = "released"         // info: given back by its holder
+	EventCompleted       EventKind = "completed"        // debug
+	EventFailed          EventKind = "failed"           // info: failed or canceled
+	EventLost            EventKind = "lost"             // warn: a holder was told that it holds the lease no more, or Do cannot be sure that it does
+	EventExpiredSeen     EventKind = "expired_seen"     // info: a caller was told that the lease has expired
+	EventConflictRetried EventKind = "conflict_retried" // debug: another's write came first; the call goes on with what it finds
+	EventOutcomeSettled  EventKind = "outcome_settled"  // warn: a write's answer was lost or wrong; what became of it was looked into
+	EventClockSuspect    EventKind = "clock_suspect"    // warn: a record with more time left than its TTL; a clock is, or was, wrong
+	EventUnreadable      EventKind = "unreadable"       // error: a record is damaged, or from a newer version
+)
+
+// level is the one at which an event is logged.
+func (k EventKind) level() slog.Level {
+	switch k {
+	case EventUnreadable:
+		return slog.LevelError
+	case EventLost, EventOutcomeSettled, EventClockSuspect:
+		return slog.LevelWarn
+	case EventTakenOver, EventReplaced, EventReleased, EventFailed, EventExpiredSeen:
+		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
+	}
+}
+
+// Event is something that happened to a lease, as far as this Manager knows. What is not known is
+// zero. EventLost describes the lease that was lost if [Do] held it, else the one that stands in
+// its place. Locks have no events but conflict_retried, outcome_settled, clock_suspect and
+// unreadable.
+type Event struct {
+	Kind      EventKind
+	Namespace string
+	Key       string
+	State     State  // after the event
+	Version   uint64 // as in Lease, like the next two
+	Token     uint64
+	Attempt   int
+	ErrorCode string        // of EventFailed
+	Took      time.Duration // the operation, up to the event; 0 if no operation of the caller caused it
+	Held      time.Duration // since the lease was acquired; 0 of one that stands in place of the lost one
+	Outcome   string        // of EventOutcomeSettled: "applied", "not applied" or "unknown"
+	Err       error         // of EventLost: why; of the others: what went wrong
+	Dropped   uint64        // how many events before this one were dropped, because observers were slow
+}
+
+// mostEvents bounds how many events wait for the observers and the logger.
+const mostEvents = 1024
+
+// events hands events to the observers and the logger, in order, by one goroutine. It runs while
+// there are any. No operation waits for it.
+type events struct {
+	mu      sync.Mutex
+	queue   []delivery
+	running bool
+	dropped uint64
+}
+
+// delivery is an event on its way, or a call of Flush that waits for those before it.
+type delivery struct {
+	ctx     context.Context
+	event   Event
+	flushed chan struct{}
+}
+
+func (c *core) enqueue(d delivery) {
+	q := &c.events
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if d.flushed == nil {
+		if len(q.queue) >= mostEvents {
+			q.dropped++
+			return
+		}
+		d.event.Dropped, q.dropped = q.dropped, 0
+	}
+	q.queue = append(q.queue, d)
+	if !q.running {
+		q.running = true
+		go c.deliver()
+	}
+}
+
+func (c *core) deliver() {
+	q := &c.events
+	for {
+		q.mu.Lock()
+		batch := q.queue
+		q.queue = nil
+		q.running = len(batch) > 0
+		q.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		for i := range batch {
+			d := &batch[i]
+			if d.flushed != nil {
+				close(d.flushed)
+				continue
+			}
+			c.guarded(func() { c.log(d.ctx, &d.event) })
+			for _, observe := range c.observers {
+				c.guarded(func() { observe(d.event) })
+			}
+		}
+	}
+}
+
+// guarded calls f, which is not ours: its panic is reported, and goes no further.
+func (c *core) guarded(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			defer func() { _ = recover() }() // it may be the logger that panics
+			c.logger.Error("lease: an observer or the logger panicked", "panic", p)
+		}
+	}()
+	f()
+}
+
+// Flush waits until the observers and the logger have been called for every event of the
+// operations that have returned, or until ctx ends. A program that exits without it may lose the
+// last ones. It must not be called by an observer.
+func (m *Manager) Flush(ctx context.Context) error {
+	d := delivery{flushed: make(chan struct{})}
+	m.enqueue(d)
+	select {
+	case <-d.flushed:
+		return nil
+	case <-ctx.Done():
+		return &Error{Op: "flush", Err: ctx.Err()}
+	}
+}
+
+// listens tells whether anybody wants to know of events. Whether the logger wants this one is not
+// asked here: its handler is not ours, and an operation must not wait for it.
+func (c *core) listens() bool { return len(c.observers) > 0 || c.logs }
+
+// began is when an operation began, for [Event].Took. It is zero if nobody listens, which saves
+// looking at the clock.
+func (c *core) began() time.Time {
+	if !c.listens() {
+		return time.Time{}
+	}
+	return c.clock.Now()
+}
+
+// tell passes e on. r is the record that it is about, if any, and began when the operation did.
+func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, began time.Time) {
+	if !c.listens() {
+		return
+	}
+	now := c.clock.Now()
+	if r != nil {
+		e.State, e.Version, e.Token, e.Attempt = r.stateAt(now, c.skew), r.Version, r.Token, r.Attempt
+		if e.Kind != EventLost { // which is told of another's lease here
+			e.Held = now.Sub(r.AcquiredAt)
+		}
+		if e.Kind == EventFailed {
+			e.ErrorCode = r.ErrorCode
+		}
+	}
+	if !began.IsZero() {
+		e.Took = now.Sub(began)
+	}
+	c.send(ctx, e, storeKey)
+}
+
+// tellLost tells that Do has lost l.
+func (c *core) tellLost(ctx context.Context, storeKey string, l *Lease, why error) {
+	if c.listens() {
+		c.send(ctx, Event{
+			Kind: EventLost, State: l.State, Version: l.Version, Token: l.Token, Attempt: l.Attempt,
+			Held: c.clock.Now().Sub(l.AcquiredAt), Err: why,
+		}, storeKey)
+	}
+}
+
+// tellUnreadable tells of a record that cannot be read.
+func (c *core) tellUnreadable(ctx context.Context, storeKey string, err error) {
+	c.tell(ctx, Event{Kind: EventUnreadable, Err: err}, storeKey, nil, time.Time{})
+}
+
+// checkClock tells once of a record whose time left no right clock can have given it.
+func (c *core) checkClock(ctx context.Context, storeKey string, r *record) {
+	if r.State != StateInProgress && r.State != stateLocked || !c.listens() {
+		return
+	}
+	if r.Deadline.Sub(c.clock.Now()) > r.TTL+c.skew+clockSlack && c.suspects.add(r.Op) {
+		c.tell(ctx, Event{Kind: EventClockSuspect, Err: errClockSuspect}, storeKey, r, time.Time{})
+	}
+}
+
+// clockSlack is by how much clocks may differ beyond the known skew before it is worth a warning.
+const clockSlack = time.Second
+
+var errClockSuspect = errors.New("the record has more time left than its TTL: it was written by a clock that was ahead, or this one is behind; Forget and ForgetLock remove it")
+
+// once remembers ids, so that each is told of once; it forgets all when they are too many.
+type once struct {
+	mu sync.Mutex
+	m  map[string]struct{}
+}
+
+func (o *once) add(id string) (first bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, ok := o.m[id]; ok {
+		return false
+	}
+	if o.m == nil || len(o.m) >= mostKnown {
+		o.m = make(map[string]struct{})
+	}
+	o.m[id] = struct{}{}
+	return true
+}
+
+func (c *core) send(ctx context.Context, e Event, storeKey string) {
+	e.Namespace, e.Key, _ = strings.Cut(storeKey, "/")
+	e.Namespace = strings.TrimSuffix(e.Namespace, lockMark)
+	c.enqueue(delivery{ctx: context.WithoutCancel(ctx), event: e})
+}
+
+func (c *core) log(ctx context.Context, e *Event) {
+	level := e.Kind.level()
+	if !c.logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("namespace", e.Namespace), slog.String("key", e.Key)}
+	if e.State != "" {
+		attrs = append(attrs, slog.String("state", string(e.State)), slog.Uint64("version", e.Version),
+			slog.Uint64("token", e.Token), slog.Int("attempt", e.Attempt))
+	}
+	if e.ErrorCode != "" {
+		attrs = append(attrs, slog.String("error_code", e.ErrorCode))
+	}
+	if e.Outcome != "" {
+		attrs = append(attrs, slog.String("outcome", e.Outcome))
+	}
+	if e.Took > 0 {
+		attrs = append(attrs, slog.Duration("took", e.Took))
+	}
+	if e.Held > 0 {
+		attrs = append(attrs, slog.Duration("held", e.Held))
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("err", e.Err))
+	}
+	if e.Dropped > 0 {
+		attrs = append(attrs, slog.Uint64("dropped", e.Dropped))
+	}
+	c.logger.LogAttrs(ctx, level, "lease: "+string(e.Kind), attrs...)
+}
+
+// tellApplied tells of what became of a command.
+func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a *applied, err error, began time.Time) {
+	var e Event
+	switch {
+	case errors.Is(err, ErrLost) && !cmd.byDo:
+		e.Kind, e.Err = EventLost, err
+	case err != nil:
+		return
+	case a.outcome == outAcquired:
+		e.Kind = EventAcquired
+	case a.outcome == outTookOver:
+		e.Kind = EventTakenOver
+	case a.outcome == outReplaced:
+		e.Kind = EventReplaced
+	case a.outcome == outPolling && !a.at.Before(a.rec.Deadline):
+		e.Kind = EventExpiredSeen
+	case a.outcome != outChanged:
+		return
+	case cmd.verb == verbExtend:
+		e.Kind = EventExtended
+	case cmd.verb == verbRelease:
+		e.Kind = EventReleased
+	case cmd.verb == verbComplete:
+		e.Kind = EventCompleted
+	case cmd.verb == verbFail:
+		e.Kind = EventFailed
+	}
+	c.tell(ctx, e, storeKey, a.rec, began)
+}
