@@ -16,12 +16,13 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// The benchmarks run ours and its raw twin in turns, a slice of the work each, on one server that syncs every write, and report
-// how many times the twin's throughput ours has as x-raw.
+// The benchmarks run ours and its raw twin in turns, a slice of the work each, on one server that
+// syncs every write, and report how many times the twin's throughput ours has as x-raw.
 
 const recordBytes = 400 // as the record of a fresh lease has
 
-// alternate runs b.N operations by callers on each of the two, in slices; i is never given twice to one of them.
+// alternate runs b.N operations by callers on each of the two, in slices; i is never given twice to
+// one of them.
 func alternate(b *testing.B, callers int, ours, raw func(i int) error) {
 	b.Helper()
 	slice := max(100, 20*callers)
@@ -61,7 +62,8 @@ func alternate(b *testing.B, callers int, ours, raw func(i int) error) {
 	b.ReportMetric(float64(spent[1])/float64(spent[0]), "x-raw")
 }
 
-// rawPublish is the bare message that creates a key, with an expected sequence and a TTL, to a stream like ours.
+// rawPublish is the bare message that creates a key, with an expected sequence and a TTL, to a
+// stream like ours.
 func rawPublish(b *testing.B, url string) func(i int) error {
 	b.Helper()
 	open(b, url, natskv.WithBucket("raw"))

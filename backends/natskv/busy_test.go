@@ -11,7 +11,8 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// TestUntilCompared: a write that meets another under the same key is sent again until the server has compared it, and is never told as a conflict before.
+// TestUntilCompared: a write that meets another under the same key is sent again until the server
+// has compared it, and is never told as a conflict before.
 func TestUntilCompared(t *testing.T) {
 	busy := &jetstream.APIError{Code: 400, ErrorCode: codeWrongConstant, Description: "wrong last sequence"}
 	wrong := &jetstream.APIError{Code: 400, ErrorCode: codeWrongSequence, Description: "wrong last sequence: 5"}

@@ -16,7 +16,8 @@ var buckets atomic.Int64
 
 func newBucket() string { return fmt.Sprintf("test_%d", buckets.Add(1)) } // a name that no other test has
 
-// suite runs the conformance suite on a running server or cluster, whose crash and restart is brought about by crash.
+// suite runs the conformance suite on a running server or cluster, whose crash and restart is
+// brought about by crash.
 func suite(t *testing.T, url string, crash func(bucket string), opts ...natskv.Option) {
 	t.Helper()
 	bucketOf := map[backend.Backend]string{}
@@ -46,7 +47,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// TestConformanceOfACluster looks at a quarter of the cases unless -rapid.checks is given: a write takes as many times as long.
+// TestConformanceOfACluster looks at a quarter of the cases unless -rapid.checks is given: a write
+// takes as many times as long.
 func TestConformanceOfACluster(t *testing.T) {
 	t.Parallel()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {

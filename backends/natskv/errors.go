@@ -49,8 +49,10 @@ func apiCode(err error) jetstream.ErrorCode {
 	return 0
 }
 
-// writeFailed tells from the error of a publish whether it is certain that nothing was written. A stream checks its limits and the expected sequence before
-// it stores or replicates anything, so refusals for these are certain; a server that could not finish, or did not answer, leaves it open.
+// writeFailed tells from the error of a publish whether it is certain that nothing was written. A
+// stream checks its limits and the expected sequence before it stores or replicates anything, so
+// refusals for these are certain; a server that could not finish, or did not answer, leaves it
+// open.
 func writeFailed(err error) error {
 	switch code := apiCode(err); {
 	case errors.Is(err, errBusy), errors.Is(err, backend.ErrClosed):
@@ -89,7 +91,8 @@ func readFailed(err error) error {
 	return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
 }
 
-// hinted adds to an answer that did not come what may be why. A server tells of a missing permission, but not in answer to a request.
+// hinted adds to an answer that did not come what may be why. A server tells of a missing
+// permission, but not in answer to a request.
 func (s *Store) hinted(err error) error {
 	if last := s.nc.LastError(); errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) {
 		return fmt.Errorf("no answer, and the server has said %q: give this user the permission: %w", last, err)

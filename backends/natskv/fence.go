@@ -15,8 +15,9 @@ import (
 // fenceName is where fences lie. No key has that name; to tools it is a deleted one.
 const fenceName = "=fence"
 
-// fence writes something of no consequence, if number is the last under name, and returns backend.ErrConflict if it is not; an empty name has any number. What it writes is
-// replaced by the next, and dropped after an hour.
+// fence writes something of no consequence, if number is the last under name, and returns
+// backend.ErrConflict if it is not; an empty name has any number. What it writes is replaced by the
+// next, and dropped after an hour.
 func (s *Store) fence(ctx context.Context, name string, number uint64) (written, error) {
 	m := &nats.Msg{Subject: s.prefix + fenceName, Header: nats.Header{"KV-Operation": {"DEL"}}}
 	if name != "" {

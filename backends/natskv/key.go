@@ -8,13 +8,14 @@ import (
 
 const hexDigits = "0123456789ABCDEF"
 
-// plain tells which bytes of a key stand for themselves in a subject. A dot would be allowed too, but not at the ends nor twice, and a key of many dots would be
-// a subject of as many tokens.
+// plain tells which bytes of a key stand for themselves in a subject. A dot would be allowed too,
+// but not at the ends nor twice, and a key of many dots would be a subject of as many tokens.
 func plain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c == '/'
 }
 
-// escape makes a key fit for a subject: each byte that is not plain becomes "=" and two hexadecimal digits. "default/chat 42" is "default/chat=2042".
+// escape makes a key fit for a subject: each byte that is not plain becomes "=" and two hexadecimal
+// digits. "default/chat 42" is "default/chat=2042".
 func escape(key string) string {
 	n := 0
 	for i := range len(key) {
@@ -39,7 +40,8 @@ func escape(key string) string {
 	return b.String()
 }
 
-// unescape undoes escape. ok is false for what escape never returns, and for what is not a key: somebody else put it there.
+// unescape undoes escape. ok is false for what escape never returns, and for what is not a key:
+// somebody else put it there.
 func unescape(name string) (key string, ok bool) {
 	var b strings.Builder
 	b.Grow(len(name))

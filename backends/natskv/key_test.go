@@ -37,7 +37,8 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// FuzzKey: every key has one name, which is fit for a subject and tells the key; every other name tells none.
+// FuzzKey: every key has one name, which is fit for a subject and tells the key; every other name
+// tells none.
 func FuzzKey(f *testing.F) {
 	for _, s := range []string{"default/chat_42", "a.b c", "=2E", "=41", "é", "\xff", ""} {
 		f.Add(s)

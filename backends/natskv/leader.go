@@ -14,32 +14,41 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// How servers elect (raft.go in their sources): a follower that has not heard from its leader for this long, or up to twice as long,
-// may make itself the new one.
+// How servers elect (raft.go in their sources): a follower that has not heard from its leader for
+// this long, or up to twice as long, may make itself the new one.
 const electionTimeout = 4 * time.Second
 
-// clockMargin is more than any process's monotonic clock goes wrong, or a message is late, within electionTimeout.
+// clockMargin is more than any process's monotonic clock goes wrong, or a message is late, within
+// electionTimeout.
 const clockMargin = 500 * time.Millisecond
 
-// window is for how long after a write that a majority took nobody but the server that led then can lead.
+// window is for how long after a write that a majority took nobody but the server that led then can
+// lead.
 const window = electionTimeout - clockMargin
 
-// deposedFor is more than the time for which a server goes on believing that it leads after the others have elected another: it looks every ten seconds whether it has
-// heard from a majority in the last ten.
+// deposedFor is more than the time for which a server goes on believing that it leads after the
+// others have elected another: it looks every ten seconds whether it has heard from a majority in
+// the last ten.
 const deposedFor = 30 * time.Second
 
 // leader tells whether whoever answers for a replicated stream still leads it.
 //
-// A leader that is cut off from the others does not notice for ten to twenty seconds. Until then it answers reads, and refuses writes, by what it
-// knows, while the others elect a new one and go on. When the cut heals it hears from them, and is still not at once aware of what that means, so that what it says about itself is
-// no proof. Only a write that it takes is, since that needs a majority; and two may answer at once, so that it must also be known whose answer it was.
+// A leader that is cut off from the others does not notice for ten to twenty seconds. Until then it
+// answers reads, and refuses writes, by what it knows, while the others elect a new one and go on.
+// When the cut heals it hears from them, and is still not at once aware of what that means, so that
+// what it says about itself is no proof. Only a write that it takes is, since that needs a
+// majority; and two may answer at once, so that it must also be known whose answer it was.
 //
-// So there are two ways to be sure. One is to have a write of no consequence, the fence, compared with the very number that was read: what takes it leads, and agrees. That is
-// good for one answer. The other is good for all answers until window after a write, any write, was sent that has been taken: the stream's information names a leader that has this write, and
-// it has led for so long that none before it can still believe that it leads.
+// So there are two ways to be sure. One is to have a write of no consequence, the fence, compared
+// with the very number that was read: what takes it leads, and agrees. That is good for one answer.
+// The other is good for all answers until window after a write, any write, was sent that has been
+// taken: the stream's information names a leader that has this write, and it has led for so long
+// that none before it can still believe that it leads.
 //
-// An election that begins although the leader is well, by a server that alone is cut off from it, is not seen for up to a second, the time of a heartbeat. Nor is it
-// noticed if a server that was stopped for longer than deposedFor, and asked just as it goes on, answers before it has heard from the others.
+// An election that begins although the leader is well, by a server that alone is cut off from it,
+// is not seen for up to a second, the time of a heartbeat. Nor is it noticed if a server that was
+// stopped for longer than deposedFor, and asked just as it goes on, answers before it has heard
+// from the others.
 type leader struct {
 	info  func(ctx context.Context) (*jetstream.StreamInfo, error)
 	fence func(ctx context.Context, name string, number uint64) (written, error) // backend.ErrConflict if it is another number
@@ -57,14 +66,16 @@ type leader struct {
 // fenceLanes is how many fences are under way at once, at most.
 const fenceLanes = 64
 
-// lane is where the fences of some names go one after the other: the server does not compare two at once that are about the same name.
+// lane is where the fences of some names go one after the other: the server does not compare two at
+// once that are about the same name.
 type lane struct {
 	turn
 	name   string // of the last fence
 	number uint64
 }
 
-// turn is for what one does at a time, for all who wait: what it comes to is good for all who have come before it was begun.
+// turn is for what one does at a time, for all who wait: what it comes to is good for all who have
+// come before it was begun.
 type turn struct {
 	token chan struct{} // holds one; who has it uses what follows
 	begun time.Time     // the last that came to an end
@@ -88,7 +99,8 @@ func (t *turn) take(ctx context.Context) error {
 
 func (t *turn) give() { t.token <- struct{}{} }
 
-// note notes what was done, unless it came to nothing for a reason that is the caller's alone, and reports whether it did.
+// note notes what was done, unless it came to nothing for a reason that is the caller's alone, and
+// reports whether it did.
 func (t *turn) note(ctx context.Context, begun time.Time, err error) bool {
 	if err != nil && ctx.Err() != nil {
 		return false
@@ -125,7 +137,8 @@ func (l *leader) took(w written) {
 	}
 }
 
-// vouch is to be called after an answer has come, to what was asked then, that number is the last under name. It returns backend.ErrConflict if it is not, and another error unless the answer is
+// vouch is to be called after an answer has come, to what was asked then, that number is the last
+// under name. It returns backend.ErrConflict if it is not, and another error unless the answer is
 // certain to be the leader's.
 func (l *leader) vouch(ctx context.Context, asked time.Time, name string, number uint64) error {
 	if l.vouched() {
@@ -187,7 +200,8 @@ func (l *leader) compare(ctx context.Context, asked time.Time, name string, numb
 	return err
 }
 
-// ask looks whether all answers can be vouched for, for a while. An error says that there is no leader.
+// ask looks whether all answers can be vouched for, for a while. An error says that there is no
+// leader.
 func (l *leader) ask(ctx context.Context) error {
 	l.mu.Lock()
 	latest := l.latest
@@ -238,7 +252,8 @@ var errNoMajority = fmt.Errorf("%w: the server that leads the bucket has lost to
 // errDeposed is the conflict of a write that should have had none.
 var errDeposed = fmt.Errorf("%w: refused by a server that leads the bucket no more", backend.ErrUnavailable)
 
-// leads is for how long the leader has led, by its own clock. Servers before 2.12 do not tell; then it is 0.
+// leads is for how long the leader has led, by its own clock. Servers before 2.12 do not tell; then
+// it is 0.
 func leads(info *jetstream.StreamInfo) time.Duration {
 	if since := info.Cluster.LeaderSince; since != nil {
 		return info.TimeStamp.Sub(*since)
@@ -246,7 +261,8 @@ func leads(info *jetstream.StreamInfo) time.Duration {
 	return 0
 }
 
-// silence is for how long the leader has not heard from a majority, itself included. That it has heard may mean that it is told of another.
+// silence is for how long the leader has not heard from a majority, itself included. That it has
+// heard may mean that it is told of another.
 func silence(c *jetstream.ClusterInfo) time.Duration {
 	if c == nil || len(c.Replicas) == 0 {
 		return 0

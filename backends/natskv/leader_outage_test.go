@@ -14,8 +14,9 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// TestReadsWhileACutHeals cuts the leader off from the others, who elect another, and heals the cut. The old one does not know at once that it leads no more: what it
-// answers meanwhile must not be told, neither as a state nor as a conflict.
+// TestReadsWhileACutHeals cuts the leader off from the others, who elect another, and heals the
+// cut. The old one does not know at once that it leads no more: what it answers meanwhile must not
+// be told, neither as a state nor as a conflict.
 func TestReadsWhileACutHeals(t *testing.T) {
 	t.Parallel() // it waits for elections most of the time
 	c := natstest.StartCluster(t)

@@ -118,7 +118,8 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestManyShareAFence: of all who read one key at once, one has it compared; who reads another number, or begins later, has it compared again.
+// TestManyShareAFence: of all who read one key at once, one has it compared; who reads another
+// number, or begins later, has it compared again.
 func TestManyShareAFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fences := 0

@@ -12,9 +12,11 @@ import (
 // listAhead is how many entries are read at once, and held until they are yielded.
 const listAhead = 64
 
-// List yields the entries whose key begins with prefix, as [backend.Lister] says. It asks the leader for the names of all keys, a hundred thousand with each request, and then for each
-// entry: a consumer would be quicker, but one loses sight of a key that is written again and again. What is in the bucket under names
-// that no key has is passed over. All names are held in memory while it runs.
+// List yields the entries whose key begins with prefix, as [backend.Lister] says. It asks the
+// leader for the names of all keys, a hundred thousand with each request, and then for each entry:
+// a consumer would be quicker, but one loses sight of a key that is written again and again. What
+// is in the bucket under names that no key has is passed over. All names are held in memory while
+// it runs.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
 		fail := func(err error) { yield(backend.Entry{}, s.failed("list", prefix, err)) }

@@ -9,10 +9,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// pageOverlap is how many names of a page are asked for again with the next: more than are apt to vanish in between.
+// pageOverlap is how many names of a page are asked for again with the next: more than are apt to
+// vanish in between.
 const pageOverlap = 1000
 
-// names returns what stands under the bucket's subjects, of deleted entries too. The server sends them sorted, a hundred thousand at a time.
+// names returns what stands under the bucket's subjects, of deleted entries too. The server sends
+// them sorted, a hundred thousand at a time.
 func (s *Store) names(ctx context.Context) ([]string, error) {
 	var least uint64 // what a server has that has all that was acknowledged before
 	if s.leader.isReplicated() {
@@ -33,8 +35,10 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 	return subjects, nil
 }
 
-// allPages reads a sorted list page by page while it changes. If names vanish from the front, those that follow move up, and some would fall between two pages. So pages
-// overlap, and where one does not begin within what is known, it is asked for again from further ahead. A name that is there all the while is returned.
+// allPages reads a sorted list page by page while it changes. If names vanish from the front, those
+// that follow move up, and some would fall between two pages. So pages overlap, and where one does
+// not begin within what is known, it is asked for again from further ahead. A name that is there
+// all the while is returned.
 func allPages(page func(offset int) (names []string, total int, err error), overlap int) ([]string, error) {
 	var all []string
 	back := overlap
@@ -66,7 +70,8 @@ func allPages(page func(offset int) (names []string, total int, err error), over
 	}
 }
 
-// page asks the stream's leader, and refuses the answer of one that has not come as far as least. The client can only ask for all pages at once.
+// page asks the stream's leader, and refuses the answer of one that has not come as far as least.
+// The client can only ask for all pages at once.
 func (s *Store) page(ctx context.Context, offset int, least uint64) (subjects []string, total int, err error) {
 	ctx, cancel := s.patience(ctx)
 	defer cancel()

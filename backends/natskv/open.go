@@ -16,11 +16,12 @@ import (
 	"github.com/ailease/lease/backends"
 )
 
-// Open connects to the servers at url, which may be several, separated by commas, and opens the bucket there; it makes the
-// bucket if it is absent. Several processes may do so at the same time. ctx bounds only the opening.
+// Open connects to the servers at url, which may be several, separated by commas, and opens the
+// bucket there; it makes the bucket if it is absent. Several processes may do so at the same time.
+// ctx bounds only the opening.
 //
-// A bucket that would lose leases, or answer reads from a replica that lags, is refused and left as it is: the
-// error says what to change.
+// A bucket that would lose leases, or answer reads from a replica that lags, is refused and left as
+// it is: the error says what to change.
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	s, err := newSettings(opts)
 	if err != nil {
@@ -39,9 +40,10 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	return store, nil
 }
 
-// New opens the bucket over a connection of the caller's, which Close leaves open. The connection's options remain the caller's: with a buffer for
-// what is sent while it reconnects, which is nats.go's default, a write that is sent just as the connection breaks may still be applied much later;
-// nats.ReconnectBufSize(-1) spares its callers that.
+// New opens the bucket over a connection of the caller's, which Close leaves open. The connection's
+// options remain the caller's: with a buffer for what is sent while it reconnects, which is
+// nats.go's default, a write that is sent just as the connection breaks may still be applied much
+// later; nats.ReconnectBufSize(-1) spares its callers that.
 func New(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
 	s, err := newSettings(opts)
 	if err != nil {
@@ -63,7 +65,8 @@ func connect(ctx context.Context, servers string, s settings) (*nats.Conn, error
 		opts = append(opts, nats.Timeout(min(s.timeout, time.Until(deadline))))
 	}
 	opts = append(opts, s.connect...)
-	// Without a connection nothing is sent, now or later: a write then fails with ErrUnavailable, and not with an unknown outcome.
+	// Without a connection nothing is sent, now or later: a write then fails with ErrUnavailable,
+	// and not with an unknown outcome.
 	opts = append(opts, nats.ReconnectBufSize(-1))
 	nc, err := nats.Connect(servers, opts...)
 	switch _, badURL := errors.AsType[*url.Error](err); {
@@ -129,7 +132,8 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 func streamName(bucket string) string    { return "KV_" + bucket }
 func subjectPrefix(bucket string) string { return "$KV." + bucket + "." }
 
-// bind returns the bucket's stream, which it makes if it is absent. It is made by hand: those that CreateKeyValue makes let any replica answer reads.
+// bind returns the bucket's stream, which it makes if it is absent. It is made by hand: those that
+// CreateKeyValue makes let any replica answer reads.
 func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.Stream, error) {
 	stream, err := js.Stream(ctx, streamName(s.bucket))
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -190,8 +194,8 @@ func unsuitable(c jetstream.StreamConfig, bucket string) string {
 	return ""
 }
 
-// tooOld says what to do about a server that cannot be read with certainty, or "": one that cannot compare a fence with another message. A version that cannot be read is
-// left to show what it can.
+// tooOld says what to do about a server that cannot be read with certainty, or "": one that cannot
+// compare a fence with another message. A version that cannot be read is left to show what it can.
 func tooOld(version string, replicas int) string {
 	var major, minor int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 || replicas < 2 || major > 2 || major == 2 && minor >= 11 {

@@ -55,7 +55,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestUnsuitableBuckets: buckets of others that would lose leases are refused, with what to do, and left as they are.
+// TestUnsuitableBuckets: buckets of others that would lose leases are refused, with what to do, and
+// left as they are.
 func TestUnsuitableBuckets(t *testing.T) {
 	url := natstest.Alone(t).ClientURL()
 	nc, err := nats.Connect(url)

@@ -19,8 +19,9 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// TestRefusedIsNotWritten restarts a server under writers who write without looking first, so that the outage meets writes, and not reads. What was
-// refused with ErrUnavailable must never be there, and what was acknowledged never be lost. Each write of a key has a value of its own.
+// TestRefusedIsNotWritten restarts a server under writers who write without looking first, so that
+// the outage meets writes, and not reads. What was refused with ErrUnavailable must never be there,
+// and what was acknowledged never be lost. Each write of a key has a value of its own.
 func TestRefusedIsNotWritten(t *testing.T) {
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)
@@ -96,7 +97,8 @@ func TestRefusedIsNotWritten(t *testing.T) {
 	t.Logf("%d writes acknowledged, %d refused, %d with unknown outcome", acknowledged.Load(), refused.Load(), unknown.Load())
 }
 
-// TestCallersConnection: a connection of the caller's may have a buffer for what is sent while it reconnects. Calls do not wait in there.
+// TestCallersConnection: a connection of the caller's may have a buffer for what is sent while it
+// reconnects. Calls do not wait in there.
 func TestCallersConnection(t *testing.T) {
 	srv := natstest.Alone(t)
 	nc, err := nats.Connect(srv.ClientURL(), nats.MaxReconnects(-1))
@@ -177,7 +179,8 @@ func TestFullBucket(t *testing.T) {
 	}
 }
 
-// TestMissingPermission: a server does not answer whom it does not permit to ask, so the error has to tell what was missing.
+// TestMissingPermission: a server does not answer whom it does not permit to ask, so the error has
+// to tell what was missing.
 func TestMissingPermission(t *testing.T) {
 	o := natstest.Options(t.TempDir())
 	deny := func(subject string) *server.Permissions {
@@ -201,7 +204,8 @@ func TestMissingPermission(t *testing.T) {
 	}
 }
 
-// TestPasswordsAreNotTold: an error of the opening names the servers, and nothing that may be secret.
+// TestPasswordsAreNotTold: an error of the opening names the servers, and nothing that may be
+// secret.
 func TestPasswordsAreNotTold(t *testing.T) {
 	for url, says := range map[string]string{
 		"nats://u:hunter2@127.0.0.1:1,nats://u:hunter2@localhost:1": "nats://127.0.0.1:1,nats://localhost:1",
@@ -218,7 +222,8 @@ func TestPasswordsAreNotTold(t *testing.T) {
 	}
 }
 
-// TestNumbersGoOn: a bucket from which everything has expired goes on counting where it was, also after a restart. That is what makes revisions fencing tokens.
+// TestNumbersGoOn: a bucket from which everything has expired goes on counting where it was, also
+// after a restart. That is what makes revisions fencing tokens.
 func TestNumbersGoOn(t *testing.T) {
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)
@@ -243,7 +248,8 @@ func TestNumbersGoOn(t *testing.T) {
 	}
 }
 
-// TestLimitMarkers: in a bucket that marks what has expired, the mark is no entry, stands in nobody's way, and is told to watches.
+// TestLimitMarkers: in a bucket that marks what has expired, the mark is no entry, stands in
+// nobody's way, and is told to watches.
 func TestLimitMarkers(t *testing.T) {
 	url := natstest.Alone(t).ClientURL()
 	open(t, url, natskv.WithBucket("other"))

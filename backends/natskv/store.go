@@ -18,7 +18,8 @@ import (
 
 // Store keeps entries in one bucket. [Open] and [New] make it.
 //
-// Errors of NATS come wrapped, with what to do about them: in backend.ErrUnavailable where it is certain that nothing was written, nor will be, plain where it is not.
+// Errors of NATS come wrapped, with what to do about them: in backend.ErrUnavailable where it is
+// certain that nothing was written, nor will be, plain where it is not.
 type Store struct {
 	nc       *nats.Conn
 	ownsConn bool
@@ -44,12 +45,13 @@ var (
 	_ backend.Watcher = (*Store)(nil)
 )
 
-// closePatience is how long Close lets the server take back the consumers of watches. Without their connection it does so a few seconds later.
+// closePatience is how long Close lets the server take back the consumers of watches. Without their
+// connection it does so a few seconds later.
 const closePatience = 500 * time.Millisecond
 
 // Close ends all watches, and the connection if [Open] made it. Calls made later fail with
-// backend.ErrClosed. To those that are under way it is as if the connection broke: a write whose answer
-// has not come has an unknown outcome. It may be called more than once.
+// backend.ErrClosed. To those that are under way it is as if the connection broke: a write whose
+// answer has not come has an unknown outcome. It may be called more than once.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.end()
@@ -104,7 +106,8 @@ func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
 	return m.entry(key), nil
 }
 
-// message is the last one of a key's subject: a value, a marker that says that the key was deleted, or nothing, with sequence 0.
+// message is the last one of a key's subject: a value, a marker that says that the key was deleted,
+// or nothing, with sequence 0.
 type message struct {
 	sequence uint64
 	value    []byte
@@ -120,7 +123,8 @@ func (m message) entry(key string) backend.Entry {
 	return backend.Entry{Key: key, Value: m.value, Revision: m.sequence}
 }
 
-// last asks the stream's leader for what it has under name, until it is certain that it was the leader who answered.
+// last asks the stream's leader for what it has under name, until it is certain that it was the
+// leader who answered.
 func (s *Store) last(ctx context.Context, name string) (message, error) {
 	begun := time.Now()
 	for pause := busyPauseFirst; ; pause = min(2*pause, busyPauseMost) {
@@ -156,14 +160,16 @@ func (s *Store) last(ctx context.Context, name string) (message, error) {
 	}
 }
 
-// isMarker tells a deletion, ours or one by a tool, and what the server leaves when it drops a message in a bucket with limit markers.
+// isMarker tells a deletion, ours or one by a tool, and what the server leaves when it drops a
+// message in a bucket with limit markers.
 func isMarker(h nats.Header) bool {
 	return h.Get("KV-Operation") != "" || h.Get(jetstream.MarkerReasonHeader) != ""
 }
 
-// CompareAndSet writes value under key if its revision is expected, as [backend.Backend] says. It is one publish, but for a key that was deleted less than
-// an hour ago, and for a revision that this Store has neither written nor read. A value that with its headers, some 150 bytes, exceeds the server's
-// max_payload is refused with backend.ErrInvalid.
+// CompareAndSet writes value under key if its revision is expected, as [backend.Backend] says. It
+// is one publish, but for a key that was deleted less than an hour ago, and for a revision that
+// this Store has neither written nor read. A value that with its headers, some 150 bytes, exceeds
+// the server's max_payload is refused with backend.ErrInvalid.
 func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 	if err := s.ready(ctx); err != nil {
 		return 0, s.failed("compare-and-set", key, err)
@@ -186,8 +192,9 @@ func (s *Store) compareAndSet(ctx context.Context, name string, expected uint64,
 	if !errors.Is(err, backend.ErrConflict) || s.granted.has(lastSequence(err)) {
 		return revision, err
 	}
-	// Something is there, and if it is a marker it is to be replaced. That compares and sets like any other write, and the marker's number can be expected only by
-	// others who create the key: one of them wins. A second round is needed if the marker's hour ended just then.
+	// Something is there, and if it is a marker it is to be replaced. That compares and sets like
+	// any other write, and the marker's number can be expected only by others who create the key:
+	// one of them wins. A second round is needed if the marker's hour ended just then.
 	for range 2 {
 		m, err := s.last(ctx, name)
 		switch {
@@ -224,8 +231,9 @@ func (s *Store) checkGranted(ctx context.Context, name string, expected uint64) 
 // errAbsent is a conflict with a key that is not there.
 var errAbsent = fmt.Errorf("%w: %w", backend.ErrConflict, backend.ErrNotFound)
 
-// CompareAndDelete removes key if its revision is expected, as [backend.Backend] says. It publishes a marker, which the server drops after an hour: watchers see
-// it, and `nats kv` knows it as a deletion.
+// CompareAndDelete removes key if its revision is expected, as [backend.Backend] says. It publishes
+// a marker, which the server drops after an hour: watchers see it, and `nats kv` knows it as a
+// deletion.
 func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint64) error {
 	if err := s.ready(ctx); err != nil {
 		return s.failed("compare-and-delete", key, err)
@@ -257,7 +265,8 @@ func (s *Store) compareAndDelete(ctx context.Context, name string, expected uint
 // keepMarker is how long a deletion can be seen by a watch that is behind.
 const keepMarker = time.Hour
 
-// publish is the compare-and-set of the server: one message, stored only if the last one of its subject has the expected number.
+// publish is the compare-and-set of the server: one message, stored only if the last one of its
+// subject has the expected number.
 func (s *Store) publish(ctx context.Context, name string, expected uint64, value []byte, keep time.Duration, operation string) (uint64, error) {
 	m := &nats.Msg{Subject: s.prefix + name, Data: value, Header: nats.Header{
 		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(min(expected, math.MaxInt64), 10)},
@@ -289,7 +298,8 @@ func (s *Store) publish(ctx context.Context, name string, expected uint64, value
 	return ack.Sequence, nil
 }
 
-// confirmConflict returns an error if a write was refused, perhaps, by a server that compared it with a number that has long been replaced. Nothing was written.
+// confirmConflict returns an error if a write was refused, perhaps, by a server that compared it
+// with a number that has long been replaced. Nothing was written.
 func (s *Store) confirmConflict(ctx context.Context, name string, expected uint64) error {
 	if s.leader.vouched() {
 		return nil
@@ -329,7 +339,8 @@ func (s *Store) expire(m *nats.Msg, keep time.Duration) {
 	}
 }
 
-// wholeSeconds rounds up, since the server cuts fractions off; 0 is for ever, and so is what is longer than the server can count.
+// wholeSeconds rounds up, since the server cuts fractions off; 0 is for ever, and so is what is
+// longer than the server can count.
 func wholeSeconds(keep time.Duration) int64 {
 	const most = 200 * 365 * 24 * 60 * 60
 	n := int64(keep / time.Second)

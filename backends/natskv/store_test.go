@@ -47,7 +47,8 @@ func bucketOf(t testing.TB, url, bucket string) (jetstream.JetStream, jetstream.
 	return js, stream
 }
 
-// nothingLeft fails the test if what was started since before goes on. The server in this process, too, has something to tidy up, and syncs it to the disk.
+// nothingLeft fails the test if what was started since before goes on. The server in this process,
+// too, has something to tidy up, and syncs it to the disk.
 func nothingLeft(t *testing.T, before goleak.Option) {
 	t.Helper()
 	left := goleak.Find(before)
@@ -59,8 +60,8 @@ func nothingLeft(t *testing.T, before goleak.Option) {
 	}
 }
 
-// TestMarkersAreNotEntries: a deletion leaves a marker with a number of its own. It must never pass for an entry's revision, not for a Store that made it nor
-// for one that has not heard of it.
+// TestMarkersAreNotEntries: a deletion leaves a marker with a number of its own. It must never pass
+// for an entry's revision, not for a Store that made it nor for one that has not heard of it.
 func TestMarkersAreNotEntries(t *testing.T) {
 	for name, setup := range map[string]func(t *testing.T) (url string, opts []natskv.Option){
 		"alone": func(t *testing.T) (string, []natskv.Option) { return natstest.Alone(t).ClientURL(), nil },
@@ -106,7 +107,8 @@ func TestMarkersAreNotEntries(t *testing.T) {
 	}
 }
 
-// TestKeep looks at what is sent to the server: whole seconds, never fewer than asked for, with every write anew.
+// TestKeep looks at what is sent to the server: whole seconds, never fewer than asked for, with
+// every write anew.
 func TestKeep(t *testing.T) {
 	url := natstest.Alone(t).ClientURL()
 	s := open(t, url)

@@ -10,16 +10,19 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// A watch subscribes anew whenever the connection was lost and is back, since the server may have lost the consumer; the client notices that too, but only by
-// missing heartbeats for ten seconds and more. It also asks the leader now and then whether it has missed something. It should not have, but
-// a watch that stays silent for ever is the one thing that nobody would notice.
+// A watch subscribes anew whenever the connection was lost and is back, since the server may have
+// lost the consumer; the client notices that too, but only by missing heartbeats for ten seconds
+// and more. It also asks the leader now and then whether it has missed something. It should not
+// have, but a watch that stays silent for ever is the one thing that nobody would notice.
 const (
 	lookEvery  = 30 * time.Second
 	retryEvery = time.Second // after a subscription that failed
 )
 
-// Watch sends the state of key and its later states, as [backend.Watcher] says. The server pushes them to a consumer that belongs to the watch. When a server goes away the
-// watch goes on at the next, at once if the client was connected to it, within half a minute if not; states in between may be skipped.
+// Watch sends the state of key and its later states, as [backend.Watcher] says. The server pushes
+// them to a consumer that belongs to the watch. When a server goes away the watch goes on at the
+// next, at once if the client was connected to it, within half a minute if not; states in between
+// may be skipped.
 func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, s.failed("watch", key, err)
@@ -107,9 +110,11 @@ func (w *watcher) behind(ctx context.Context) bool {
 	return err != nil || m.sequence > w.newest
 }
 
-// subscribe has the server push what comes from now on, in place of what it pushed before, and sends the state as it is, if that is news.
+// subscribe has the server push what comes from now on, in place of what it pushed before, and
+// sends the state as it is, if that is news.
 func (w *watcher) subscribe(ctx context.Context) error {
-	// First the subscription, then the state as the leader has it: the consumer may sit with a replica that lags.
+	// First the subscription, then the state as the leader has it: the consumer may sit with a
+	// replica that lags.
 	pushed, err := w.store.push(ctx, w.name)
 	if err != nil {
 		return w.store.hinted(readFailed(err))
@@ -143,7 +148,8 @@ func (s *Store) stateAndFloor(ctx context.Context, name string) (message, uint64
 	if err != nil || m.sequence != 0 {
 		return m, m.sequence, err
 	}
-	// Nothing is there, which has no number. So take that of the stream, before looking again: what came before it is older than what is seen now.
+	// Nothing is there, which has no number. So take that of the stream, before looking again: what
+	// came before it is older than what is seen now.
 	info, err := s.stream.Info(ctx)
 	if err != nil {
 		return m, 0, readFailed(err)
