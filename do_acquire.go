@@ -161,8 +161,8 @@ func (d *doing) again(ctx context.Context, h *hold) bool {
 
 var errItself = fmt.Errorf("%w: by the caller itself, who would wait for itself", ErrInProgress)
 
-// wouldReplaceItself tells whether Replace would take a lease that ctx carries. That has to be known
-// before the store is asked for it.
+// wouldReplaceItself tells whether Replace would take a lease that ctx carries. That has to be
+// known before the store is asked for it.
 func (d *doing) wouldReplaceItself(ctx context.Context) (Lease, bool) {
 	if _, nested := holderOf(ctx); !nested || !d.acquire.Replace {
 		return Lease{}, false

@@ -83,7 +83,7 @@ func ExampleRetryable() {
 		return lease.Exec(ctx, m, "charge_7", &lease.DoOptions{AtMostOnce: true}, func(context.Context) error {
 			if busy {
 				busy = false
-				return lease.Retryable(errors.New("the provider refused the connection")) // nothing was charged
+				return lease.Retryable(errors.New("connection refused")) // nothing was charged
 			}
 			return errors.New("the provider did not answer") // the card may have been charged
 		})
@@ -92,7 +92,7 @@ func ExampleRetryable() {
 		fmt.Println(charge())
 	}
 	// Output:
-	// lease: do "charge_7": failed with code "error" (attempt 1): the provider refused the connection
+	// lease: do "charge_7": failed with code "error" (attempt 1): connection refused
 	// lease: do "charge_7": failed with code "error" (attempt 2): the provider did not answer
 	// lease: do "charge_7": failed with code "error" (attempt 2)
 }

@@ -53,9 +53,9 @@ import (
 //     instead, then U+FFFD is its value.
 //   - more than 256 arrays and objects within each other.
 //
-// Nothing else is made equal. Null and a missing member, an é of one code point and one of two, and
-// one instant in two time zones are different values. The key keeps nothing secret: whoever guesses
-// the value can see that the guess is right.
+// Nothing else is made equal. Null and a missing member, an é of one code point and one of two,
+// and one instant in two time zones are different values. The key keeps nothing secret: whoever
+// guesses the value can see that the guess is right.
 func KeyOf(prefix string, v any) (string, error) {
 	fail := func(err error) (string, error) { return "", &Error{Op: "key of", Key: prefix, Err: err} }
 	if err := checkPrefix(prefix); err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/ailease/lease/backends/memory"
 )
 
-// A model calls a tool, and calls it again with its arguments in another order. It is the same work, and has the same key.
+// A model calls a tool, and calls it again with its arguments in another order. It is the same
+// work, and has the same key.
 func ExampleKeyOf() {
 	for _, arguments := range []string{
 		`{"to": "ann@example.com", "subject": "Your order", "lines": 3}`,
@@ -35,7 +36,8 @@ func ExampleKeyOf() {
 	// send_email:e3541ec2943f24b4110c9bc72c13aea135fa589248a93ccd6cc080911cf4505d
 }
 
-// The vectors of KeyOf's documentation, and some more. An implementation in another language can be held to them.
+// The vectors of KeyOf's documentation, and some more. An implementation in another language can be
+// held to them.
 func TestKeyOfVectors(t *testing.T) {
 	for _, tt := range []struct{ name, prefix, value, key string }{
 		{"null", "tool", `null`, "tool:74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b"},

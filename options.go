@@ -77,8 +77,9 @@ func WithObserver(f func(Event)) Option {
 	}
 }
 
-// WithNamespace sets the namespace, "default" unless set: 1 to 64 of the characters a-z, A-Z, 0-9, '.', '_' and '-'.
-// Managers of different namespaces share a store without seeing each other's keys. See also [Manager.InNamespace].
+// WithNamespace sets the namespace, "default" unless set: 1 to 64 of the characters a-z, A-Z, 0-9,
+// '.', '_' and '-'. Managers of different namespaces share a store without seeing each other's
+// keys. See also [Manager.InNamespace].
 func WithNamespace(name string) Option { return func(s *settings) { s.namespace = name } }
 
 // WithDefaultTTL sets the TTL of a lease or lock that is acquired without one; 1 hour unless set.
@@ -107,10 +108,12 @@ func WithMaxRetention(d time.Duration) Option { return func(s *settings) { s.max
 // An expired lease is taken over that much later than its deadline.
 func WithClockSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
 
-// WithRetryAfter sets the longest that [Lease].RetryAfter tells a poller to wait; 5 seconds unless set, at least 1 second.
+// WithRetryAfter sets the longest that [Lease].RetryAfter tells a poller to wait; 5 seconds unless
+// set, at least 1 second.
 func WithRetryAfter(d time.Duration) Option { return func(s *settings) { s.retryAfter = d } }
 
-// WithMaxKeyChars sets how many characters (code points) a key may have; 256 unless set, which is also the most.
+// WithMaxKeyChars sets how many characters (code points) a key may have; 256 unless set, which is
+// also the most.
 func WithMaxKeyChars(n int) Option { return func(s *settings) { s.maxKeyChars = n } }
 
 // WithMaxMetadataBytes sets how long metadata may be, as compact JSON; 2048 unless set.

@@ -17,7 +17,7 @@ type term struct {
 	grace time.Duration // as asked for; 0: the default
 
 	sure    span   // as acknowledged, or as another has set it since
-	doubted span   // of an extension with unknown outcome
+	unknown span   // of an extension with unknown outcome
 	asked   span   // of the extension that is under way
 	theirs  uint64 // the last version known with which another set the deadline
 	trouble error  // why the last extension failed; nil if it did not
@@ -44,7 +44,7 @@ func newTerm(l *Lease, asked, now time.Time, grace time.Duration) term {
 // earliest is the first of the ends that are possible.
 func (t *term) earliest() span {
 	first := t.sure
-	for _, s := range []span{t.doubted, t.asked} {
+	for _, s := range []span{t.unknown, t.asked} {
 		if s.ttl > 0 && s.end.Before(first.end) {
 			first = s
 		}
@@ -84,15 +84,15 @@ func (t *term) granted(version uint64) {
 	if version >= t.theirs { // else another has set the deadline since
 		t.sure = t.asked
 	}
-	t.asked, t.doubted, t.trouble = span{}, span{}, nil
+	t.asked, t.unknown, t.trouble = span{}, span{}, nil
 }
 
 // failed notes that the extension was not acknowledged, because of why. With an unknown outcome it
 // may have been applied, or may still be; otherwise nothing was written. A nil why says nothing
 // about the store: the call was broken off before.
 func (t *term) failed(why error) {
-	if errors.Is(why, ErrUnknownOutcome) && (t.doubted.ttl == 0 || t.asked.end.Before(t.doubted.end)) {
-		t.doubted = t.asked
+	if errors.Is(why, ErrUnknownOutcome) && (t.unknown.ttl == 0 || t.asked.end.Before(t.unknown.end)) {
+		t.unknown = t.asked
 	}
 	t.asked = span{}
 	if why != nil {

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Limits that no option raises. Keys are bounded by what every backend takes, ids and hashes by what anybody sends.
+// Limits that no option raises. Keys are bounded by what every backend takes, ids and hashes by
+// what anybody sends.
 const (
 	maxKeyChars       = 256
 	maxNamespaceBytes = 64
@@ -106,7 +107,8 @@ func (s *settings) grantRetention(d time.Duration) error {
 	return nil
 }
 
-// compact returns raw without insignificant white space, nil if it is empty. Its limit is on what is stored.
+// compact returns raw without insignificant white space, nil if it is empty. The limit is on what
+// is stored.
 func compact(field string, raw json.RawMessage, limit int) (json.RawMessage, error) {
 	if len(raw) == 0 {
 		return nil, nil

@@ -9,27 +9,33 @@ import (
 	"time"
 )
 
-// How long Wait, Watch and Do put up with a store that cannot be reached when it has to be asked, and after how long it is asked again.
+// How long Wait, Watch and Do bear a store that cannot be reached when it has to be asked, and how
+// long they pause before they ask again.
 const (
 	storeAwayFor = 30 * time.Second
 	askAgain     = time.Second
 )
 
-// Wait returns as soon as the lease of key has ended or expired, as it then stands, with its result. If it is not in progress in the first place, that is at once:
-// also where there is none, [StateNotFound]. A lease that is extended, or taken over by another, goes on being waited for.
+// Wait waits until the lease of key has ended or expired, and returns how it then stands, with its
+// result. If it is not in progress, or there is none ([StateNotFound]), Wait returns at once. While
+// the lease is extended, or taken over by another caller, Wait goes on.
 //
-// Where the backend watches, the end is pushed; all who wait for a key through one Manager, and those that are made from it, share one watch. Elsewhere the
-// store is asked from time to time. A store that goes away is waited for, and for half a minute after the deadline.
+// If the backend can watch, the end is pushed. All callers that wait for one key through one
+// Manager, and through those made from it by [Manager.InNamespace], share one watch. Other backends
+// are asked from time to time. If the store goes away, Wait waits for it until half a minute after
+// the deadline.
 //
-// "Expired" is told once another may take the lease over, [WithClockSkew] later than its deadline.
+// A lease counts as expired once another caller may take it over, which is [WithClockSkew] later
+// than its deadline.
 //
 // Errors: as for [Manager.Status], and the context's.
 func (m *Manager) Wait(ctx context.Context, key string) (Lease, error) {
 	return m.await(ctx, "wait", key, nil)
 }
 
-// Watch yields the lease of key as it stands, then as it changes, and last as it has ended or expired, when Wait would return. It may skip a
-// state that is followed by another. An error, which comes with a zero Lease, is the last too.
+// Watch yields the lease of key as it stands, then each time that it changes, and last as it has
+// ended or expired, when [Manager.Wait] would return. It may skip a state that is followed by
+// another. An error comes with a zero Lease, and ends the sequence.
 //
 // Errors: as for [Manager.Wait].
 func (m *Manager) Watch(ctx context.Context, key string) iter.Seq2[Lease, error] {
@@ -45,7 +51,8 @@ func (m *Manager) Watch(ctx context.Context, key string) iter.Seq2[Lease, error]
 	}
 }
 
-// await is Wait, and tells each, if it is not nil, of what comes before the end, until it returns false.
+// await is Wait. If each is not nil, it is called with every state before the end, until it returns
+// false.
 func (m *Manager) await(ctx context.Context, op, key string, each func(Lease) bool) (Lease, error) {
 	if err := m.checkKey(key); err != nil {
 		return Lease{}, &Error{Op: op, Key: key, Err: err}
@@ -83,12 +90,12 @@ type waiting struct {
 	cur          stored // held, as last seen
 	each         func(stored) bool
 	subscription *subscription
-	heard        int // the number of the last news that was dealt with
+	seen         int // the number of the last news that was dealt with
 	timer        *timer
-	until        atomic.Int64 // in microseconds since 1970: what the timer is set for, so that nothing but a deadline before it is news
+	until        atomic.Int64 // what the timer is set for, in microseconds since 1970; only an earlier deadline is news
 }
 
-// await returns what lies under storeKey as soon as it is not held any more, or each does not want to hear more of it.
+// await returns what lies under storeKey as soon as it is not held any more, or each returns false.
 func (c *core) await(ctx context.Context, storeKey string, each func(stored) bool) (stored, error) {
 	w := &waiting{core: c, storeKey: storeKey, each: each}
 	var awaySince time.Time
@@ -118,7 +125,8 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 			return stored{}, err
 		}
 		if w.subscription == nil {
-			// What changes from now on is told, and what has changed since the store was asked stands when the watch begins, or was told it already.
+			// The watch tells what changes from now on. What has changed since the store was asked
+			// stands when the watch begins, or was told to it before.
 			w.subscription, w.timer = c.subscribe(storeKey, w.wants), newTimer(c.clock)
 			defer w.subscription.leave()
 			defer func() { w.timer.stop() }()
@@ -132,7 +140,8 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 	}
 }
 
-// wants is about what ends the wait, or will do so sooner than the timer, unless each wants to know all.
+// wants chooses what ends the wait, or what will end it sooner than the timer. If there is an each,
+// it chooses all.
 func (w *waiting) wants(n news) bool {
 	return w.each != nil || n.final != nil || n.rec == nil || n.rec.State != StateInProgress || n.rec.Deadline.UnixMicro() < w.until.Load()
 }
@@ -146,18 +155,19 @@ func (w *waiting) see(s stored) bool {
 	return w.each == nil || w.each(s)
 }
 
-// next returns when there is a reason to ask the store, or with what has ended the wait. away: the store could not be asked just now.
+// next returns when there is a reason to ask the store, or with what has ended the wait. away means
+// that the store could not be asked just now.
 func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, err error) {
 	for {
 		n := w.subscription.last()
 		switch {
 		case n.final != nil:
 			return stored{}, false, n.final
-		case n.number == w.heard: // no news
+		case n.number == w.seen: // no news
 		case n.err != nil && n.revision > w.cur.revision:
 			return stored{}, false, n.err
 		case n.rec == nil: // has no revision that would tell whether it is older than what the store said: ask
-			w.heard = n.number
+			w.seen = n.number
 			return stored{}, false, nil
 		case n.revision > w.cur.revision && n.rec.State != StateInProgress:
 			return n.stored, true, nil
@@ -166,22 +176,24 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 				return n.stored, true, nil
 			}
 		}
-		w.heard = n.number
+		w.seen = n.number
 		w.until.Store(w.cur.rec.Deadline.UnixMicro())
 		if w.subscription.last().number != n.number { // wants may have compared it with what stood there before
 			continue
 		}
-		// Not too long at a time: a wall clock that is set, or a machine that was suspended, moves the deadline nearer.
+		// Not too long at a time: if a wall clock is set, or a machine was suspended, the deadline
+		// is nearer than it seemed.
 		left := min(w.cur.rec.Deadline.Add(w.skew).Sub(w.clock.Now()), time.Minute)
-		// The store holds a lease, but the last that the watch saw was none, or one that cannot be read. If that was before, it will yet see the lease; if it was after, it need
-		// not see the same a second time.
-		doubt := n.number > 0 && n.rec == nil
+		// The store holds a lease, but the watch last saw none, or one that cannot be read. If that
+		// was before, the watch will yet see the lease. If it was after, the watch need not see the
+		// same a second time. So the store is asked soon.
+		unsure := n.number > 0 && n.rec == nil
 		switch {
 		case away:
 			left = askAgain
 		case left <= 0:
 			return stored{}, false, nil
-		case doubt:
+		case unsure:
 			left = min(left, askAgain)
 		}
 		w.timer.set(left)
@@ -190,7 +202,7 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 			return stored{}, false, ctx.Err()
 		case <-w.subscription.C:
 		case <-w.timer.C:
-			if away || doubt {
+			if away || unsure {
 				return stored{}, false, nil
 			}
 		}

@@ -9,20 +9,22 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// How often a watch asks a store that does not push: the longer nothing has changed, the less often, up to the Manager's retryAfter.
+// How often a watch asks a store that does not push. The longer nothing has changed, the less often
+// it asks, down to once in the Manager's retryAfter.
 const (
 	askFirst  = 20 * time.Millisecond
-	askRarely = 8 // the pause is the time since the last change over this, so that whoever waits waits an eighth longer than need be
+	askRarely = 8 // the part of the time since the last change: nobody waits more than an eighth too long
 )
 
-// watches are the keys that somebody waits for through this core. All who wait for a key share one watch of it.
+// watches are the keys that somebody waits for through this core. All who wait for a key share one
+// watch of it.
 type watches struct {
 	mu sync.Mutex
 	m  map[string]*watch
 }
 
-// watch follows the record under one key: pushed where the store watches, asked for where it does not. Its goroutine runs while
-// there are subscriptions.
+// watch follows the record under one key. The store pushes changes if it can watch, and is asked if
+// it cannot. The goroutine of a watch runs while there are subscriptions.
 type watch struct {
 	core     *core
 	storeKey string
@@ -49,8 +51,9 @@ type subscription struct {
 	C     chan struct{} // of capacity 1
 }
 
-// subscribe joins the watch of storeKey. Whatever changes after the call is told, and perhaps something older: the caller compares revisions, and asks the store
-// where there is none. wants must not block. The caller must leave.
+// subscribe joins the watch of storeKey. Whatever changes after the call is told, and perhaps
+// something older: the caller compares revisions, and asks the store if there is none. wants must
+// not block. The caller must leave.
 func (c *core) subscribe(storeKey string, wants func(n news) bool) *subscription {
 	c.watches.mu.Lock()
 	defer c.watches.mu.Unlock()
@@ -143,13 +146,15 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// pause is for how long not to ask after nothing has changed for so long; it is spread, so that those who began together do not ask together.
+// pause is for how long not to ask after nothing has changed for so long. It is spread: watches
+// that began together do not ask together.
 func (w *watch) pause(unchanged time.Duration) time.Duration {
 	d := min(max(askFirst, unchanged/askRarely), w.core.retryAfter)
 	return spread(d)
 }
 
-// take tells the subscriptions what they want to hear, and reports whether e is later than all that was seen.
+// take tells the subscriptions what they want, and reports whether e is later than all that was
+// seen.
 func (w *watch) take(e backend.Entry) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

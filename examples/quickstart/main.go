@@ -87,7 +87,8 @@ func answerChat(ctx context.Context) (string, error) {
 	return "reset your password", nil
 }
 
-// sendNewsletter saves how far it is. If it does not get to its end, the next attempt goes on there.
+// sendNewsletter saves how far it is. If it does not get to its end, the next attempt goes on
+// there.
 func sendNewsletter(ctx context.Context) (int, error) {
 	l, _ := lease.FromContext(ctx)
 	sent := 0
