@@ -127,9 +127,9 @@ func (s *state) refuses(o *Operation) bool {
 	case is(lease.ErrLost) && o.Verb == Acquire:
 		return s.replaced(o) // also once the record is forgotten: it is still there to be seen
 	case is(lease.ErrLost) && o.Verb == Extend:
-		// Also once the next lease has ended, if the extension cannot be told from one that was
-		// applied.
-		return s.exists && (!own || s.end == released)
+		// Also once the lease that took over has ended, or is forgotten: the store refused a write
+		// that may have been applied before.
+		return s.exists && (!own || s.end == released) || !s.exists && s.prev.id != "" && s.prev.id != o.LeaseID
 	case is(lease.ErrLost) && o.Verb == Release:
 		return s.exists && !s.hasEnded() && !own && !s.repeats(o)
 	case is(lease.ErrLost):
