@@ -181,7 +181,7 @@ func (w *pendingWrite) judge(r *record, skew time.Duration, refused bool) verdic
 		return wasOvertaken
 	case acquires && w.cur.rec != nil && (r.LeaseID == w.cur.rec.LeaseID || r.Prev != nil && r.Prev.LeaseID == w.cur.rec.LeaseID):
 		return wasNotApplied // its lease would stand between
-	case acquires && (expiresAfter(r.AcquiredAt) || r.Prev != nil && expiresAfter(r.Prev.AcquiredAt)):
+	case acquires && (expiresAfter(r.AcquiredAt) || r.Prev != nil && r.Version > 1 && expiresAfter(r.Prev.AcquiredAt)):
 		return wasNotApplied // its lease, which nobody else knew, would have had to expire before
 	}
 	first := r.Prev == nil && (r.PrevOp == "" || w.cmd.verb != verbLock) // of the key

@@ -63,7 +63,7 @@ var ablations = []ablation{
 	{
 		"a refusal that nothing contradicts is believed", patched.Patch{
 			File: "settle.go",
-			Old:  "case acquires && (expiresAfter(r.AcquiredAt) || r.Prev != nil && expiresAfter(r.Prev.AcquiredAt)):",
+			Old:  "case acquires && (expiresAfter(r.AcquiredAt) || r.Prev != nil && r.Version > 1 && expiresAfter(r.Prev.AcquiredAt)):",
 			New:  "case false && expiresAfter(r.AcquiredAt):",
 		},
 		"two leases follow an acquire", outcomeKnown,

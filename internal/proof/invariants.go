@@ -176,7 +176,7 @@ func (b *Broken) successor(before, after Write) {
 func (b *Broken) toldTheTruth(o *Operation, all []Write, wrote []int) {
 	said := fmt.Sprintf("operation %v", o)
 	switch {
-	case len(wrote) > 1:
+	case len(wrote) > 1 && o.Verb != Extend: // see again
 		b.add("applied %d times: %s", len(wrote), said)
 	case open(o):
 	case lostLate(o) && len(wrote) != 0:
@@ -193,7 +193,7 @@ func (b *Broken) toldTheTruth(o *Operation, all []Write, wrote []int) {
 			b.add("acknowledged, but not written: %s", said)
 		}
 	default:
-		w, l := all[wrote[0]], o.Lease
+		w, l := all[wrote[len(wrote)-1]], o.Lease
 		if w.Record.Version != l.Version || w.Record.LeaseID != l.LeaseID || w.token() != l.Token ||
 			w.Record.State == inProgress && !w.Record.Deadline.Equal(l.ExpiresAt) {
 			b.add("told otherwise than written (version %d token %d): %s", w.Record.Version, w.token(), said)

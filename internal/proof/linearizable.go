@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -55,6 +56,26 @@ func Linearizable(ops []Operation, timeout time.Duration) porcupine.CheckResult 
 		history = append(history, porcupine.Operation{ClientId: i, Input: o, Call: o.Called, Return: returned})
 	}
 	return porcupine.CheckOperationsTimeout(model.ToModel(), history, timeout)
+}
+
+// again returns the operations, and once more each extension that was applied before it was made
+// again: a store that refused it although it applied it was believed, since others had extended the
+// lease meanwhile, and to extend twice does no harm. The first time is an operation of its own,
+// whose caller was told nothing.
+func (h *History) again() []Operation {
+	times := map[int]int{}
+	for _, w := range h.Writes {
+		times[w.By.Operation]++
+	}
+	all := slices.Clone(h.Operations)
+	for _, o := range h.Operations {
+		for range times[o.Number] - 1 {
+			first := o
+			first.Err, first.Lease = lease.ErrUnknownOutcome, lease.Lease{}
+			all = append(all, first)
+		}
+	}
+	return all
 }
 
 // open tells whether it is not known if, and when, the operation was applied.

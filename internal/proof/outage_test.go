@@ -126,7 +126,7 @@ func told(t *testing.T, h *History) {
 	if broken, _ := CheckKept(t.Context(), h.Manager, h.Operations); len(broken) > 0 {
 		t.Fatalf("%v\n%s", broken, show(h))
 	}
-	if r := Linearizable(h.Operations, time.Minute); r != porcupine.Ok {
+	if r := Linearizable(h.again(), time.Minute); r != porcupine.Ok {
 		t.Fatalf("the history is %s\n%s", r, show(h))
 	}
 	good, unknown, refused := 0, 0, 0

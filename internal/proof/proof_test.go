@@ -113,7 +113,7 @@ func (y *tally) check(t *testing.T, s uint64, h *History) {
 	if len(broken) > 0 {
 		t.Fatalf("seed %d (replay with -proof.seed=%d):\n%s\n%s", s, s, strings.Join(broken, "\n"), show(h))
 	}
-	switch Linearizable(h.Operations, checkFor) {
+	switch Linearizable(h.again(), checkFor) {
 	case porcupine.Illegal:
 		t.Fatalf("seed %d (replay with -proof.seed=%d): the history is not linearizable\n%s", s, s, show(h))
 	case porcupine.Unknown:
