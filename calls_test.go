@@ -81,11 +81,11 @@ func TestStoreCalls(t *testing.T) {
 		{"forget", 2, func() error { return m.Forget(ctx, "m") }},
 		{"forget of a lock", 2, func() error { return m.ForgetLock(ctx, "m") }},
 	} {
-		before := b.calls.Load()
+		before := b.calls()
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		if got := b.calls.Load() - before; got != step.want {
+		if got := b.calls() - before; got != step.want {
 			t.Errorf("%s took %d store calls, want %d", step.name, got, step.want)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // TestAnAcquireWhoseAnswerIsLost is asked for again with its nonce: nobody would do the work for a
 // whole TTL if Do gave up.
 func TestAnAcquireWhoseAnswerIsLost(t *testing.T) {
-	bubbleWith(t, "until the store is back", func(t *testing.T, b *hook) {
+	bubbleWith(t, "until the store is back", func(t *testing.T, b *scriptedStore) {
 		b.lost.Store(true)
 		time.AfterFunc(10*time.Second, func() { b.lost.Store(false) })
 		n, err := mustRun(t, t.Context(), host(t, b), "k", nil, attempt)
@@ -23,7 +23,7 @@ func TestAnAcquireWhoseAnswerIsLost(t *testing.T) {
 			t.Errorf("attempt %d, %v", n, err)
 		}
 	})
-	bubbleWith(t, "for half a minute", func(t *testing.T, b *hook) {
+	bubbleWith(t, "for half a minute", func(t *testing.T, b *scriptedStore) {
 		b.lost.Store(true)
 		begun := time.Now()
 		_, err := mustNotRun[int](t, t.Context(), host(t, b), "k", nil)
@@ -32,12 +32,12 @@ func TestAnAcquireWhoseAnswerIsLost(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
-	bubbleWith(t, "and each outage has its half minute", func(t *testing.T, b *hook) {
+	bubbleWith(t, "and each outage has its half minute", func(t *testing.T, b *scriptedStore) {
 		other := host(t, b.Store)
 		var bad atomic.Bool
 		b.before = func(context.Context) error { // requests get lost
 			if bad.Load() {
-				return errNoAnswer
+				return errLostAnswer
 			}
 			return nil
 		}
@@ -60,7 +60,7 @@ func TestAnAcquireWhoseAnswerIsLost(t *testing.T) {
 			t.Errorf("attempt %d, %v after %v", n, err, took)
 		}
 	})
-	bubbleWith(t, "and taken over meanwhile it is asked for anew", func(t *testing.T, b *hook) {
+	bubbleWith(t, "and taken over meanwhile it is asked for anew", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
 		b.lost.Store(true)
 		time.AfterFunc(10*time.Second, func() {
@@ -80,7 +80,7 @@ func TestAnAcquireWhoseAnswerIsLost(t *testing.T) {
 			t.Errorf("got %q, %v", v, err)
 		}
 	})
-	bubbleWith(t, "and released by another meanwhile it is asked for anew", func(t *testing.T, b *hook) {
+	bubbleWith(t, "and released by another meanwhile it is asked for anew", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
 		b.lost.Store(true)
 		time.AfterFunc(10*time.Second, func() {
@@ -99,9 +99,9 @@ func TestAnAcquireWhoseAnswerIsLost(t *testing.T) {
 
 // TestAnAcquireThatIsAnsweredTooLate: the lease is about over, and cannot be extended either.
 func TestAnAcquireThatIsAnsweredTooLate(t *testing.T) {
-	bubbleWith(t, "it is acquired anew", func(t *testing.T, b *hook) {
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			r, err := b.Store.CompareAndSet(ctx, key, expected, value, keep)
+	bubbleWith(t, "it is acquired anew", func(t *testing.T, b *scriptedStore) {
+		b.always = func(w write) (uint64, error) {
+			r, err := w.apply()
 			if b.writes.Load() == 1 {
 				time.Sleep(4900 * time.Millisecond)
 				b.away.Store(true)
@@ -119,7 +119,7 @@ func TestAnAcquireThatIsAnsweredTooLate(t *testing.T) {
 
 // TestAWaiterOutlivesARefusal: who has waited for long does not give up for a moment.
 func TestAWaiterOutlivesARefusal(t *testing.T) {
-	bubbleWith(t, "of its acquire", func(t *testing.T, b *hook) {
+	bubbleWith(t, "of its acquire", func(t *testing.T, b *scriptedStore) {
 		mustTake(t, host(t, b.Store), "k", &lease.AcquireOptions{TTL: time.Minute})
 		var once atomic.Bool
 		b.before = func(context.Context) error {

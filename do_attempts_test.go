@@ -110,7 +110,7 @@ func TestAttempts(t *testing.T) {
 		}
 	})
 	bubble(t, "all callers together have so many, whoever fails", func(t *testing.T, store *memory.Store) {
-		hosts := []*lease.Manager{host(t, store), host(t, store), host(t, asked{store})}
+		hosts := []*lease.Manager{host(t, store), host(t, store), host(t, threeMethods{store})}
 		var runs atomic.Int64
 		var all sync.WaitGroup
 		for i := range 12 {

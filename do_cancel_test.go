@@ -103,7 +103,7 @@ func TestTheNextCallerGoesOnAtOnce(t *testing.T) {
 		bubble(t, fmt.Sprintf("with the checkpoint, the store pushes: %t", pushes), func(t *testing.T, store *memory.Store) {
 			m, other := host(t, store), host(t, store)
 			if !pushes {
-				other = host(t, asked{store})
+				other = host(t, threeMethods{store})
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
@@ -240,7 +240,7 @@ func TestFinish(t *testing.T) {
 		mustFail(t, err, "boom")
 		mustStand(t, m, "k", "failed 1 boom, retryable")
 	})
-	bubbleWith(t, "it ends all the same if the lease is lost", func(t *testing.T, b *hook) {
+	bubbleWith(t, "it ends all the same if the lease is lost", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

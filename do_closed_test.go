@@ -99,7 +99,7 @@ func TestAStoreThatIsClosed(t *testing.T) {
 			bubble(t, fmt.Sprintf("%s, the store pushes: %t", tt.name, pushes), func(t *testing.T, store *memory.Store) {
 				var b backend.Backend = store
 				if !pushes {
-					b = asked{store}
+					b = threeMethods{store}
 				}
 				at := closedBy(store)
 				err := tt.do(t, host(t, b))
@@ -124,7 +124,7 @@ func TestAStoreThatIsClosed(t *testing.T) {
 		_, err = m.Wait(t.Context(), "k")
 		mustNotFail(t, err, backend.ErrClosed)
 	})
-	bubbleWith(t, "before it was asked to push", func(t *testing.T, b *hook) {
+	bubbleWith(t, "before it was asked to push", func(t *testing.T, b *scriptedStore) {
 		b.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
 			b.Close()
 			return b.Store.Watch(ctx, key)
@@ -138,7 +138,7 @@ func TestAStoreThatIsClosed(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
-	bubbleWith(t, "while its answers are lost", func(t *testing.T, b *hook) {
+	bubbleWith(t, "while its answers are lost", func(t *testing.T, b *scriptedStore) {
 		b.lost.Store(true)
 		begun := time.Now()
 		time.AfterFunc(time.Second, func() { b.lost.Store(false); b.Close() })

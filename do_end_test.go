@@ -17,21 +17,21 @@ import (
 func TestEndingWhileTheStoreIsAway(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		day   func(b *hook) *atomic.Bool
+		day   func(b *scriptedStore) *atomic.Bool
 		back  time.Duration
 		gone  time.Duration // when the caller goes away; 0: it does not
 		least time.Duration
 		err   error
 	}{
-		{"it comes back before the deadline", dayAway, 40 * time.Second, 0, 40 * time.Second, nil},
-		{"it hangs, and comes back before the deadline", dayHangs, 40 * time.Second, 0, 40 * time.Second, nil},
-		{"it loses answers, and comes back before the deadline", dayLost, 40 * time.Second, 0, 40 * time.Second, nil},
-		{"it does not come back", dayAway, time.Hour, 0, time.Minute, lease.ErrUnavailable},
-		{"it hangs for ever", dayHangs, time.Hour, 0, time.Minute, lease.ErrUnknownOutcome},
-		{"the caller goes away", dayAway, time.Hour, 10 * time.Second, 15 * time.Second, lease.ErrUnavailable},
-		{"the caller goes away, and it comes back soon", dayAway, 13 * time.Second, 10 * time.Second, 13 * time.Second, nil},
+		{"it comes back before the deadline", setAway, 40 * time.Second, 0, 40 * time.Second, nil},
+		{"it hangs, and comes back before the deadline", setHangs, 40 * time.Second, 0, 40 * time.Second, nil},
+		{"it loses answers, and comes back before the deadline", setLost, 40 * time.Second, 0, 40 * time.Second, nil},
+		{"it does not come back", setAway, time.Hour, 0, time.Minute, lease.ErrUnavailable},
+		{"it hangs for ever", setHangs, time.Hour, 0, time.Minute, lease.ErrUnknownOutcome},
+		{"the caller goes away", setAway, time.Hour, 10 * time.Second, 15 * time.Second, lease.ErrUnavailable},
+		{"the caller goes away, and it comes back soon", setAway, 13 * time.Second, 10 * time.Second, 13 * time.Second, nil},
 	} {
-		bubbleWith(t, tt.name, func(t *testing.T, b *hook) {
+		bubbleWith(t, tt.name, func(t *testing.T, b *scriptedStore) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if tt.gone > 0 {
@@ -52,7 +52,7 @@ func TestEndingWhileTheStoreIsAway(t *testing.T) {
 			}
 		})
 	}
-	bubbleWith(t, "while the lease is being extended", func(t *testing.T, b *hook) {
+	bubbleWith(t, "while the lease is being extended", func(t *testing.T, b *scriptedStore) {
 		begun := time.Now()
 		v, err := mustRun(t, t.Context(), host(t, b), "k", &lease.DoOptions{TTL: time.Minute}, func(context.Context) (string, error) {
 			time.Sleep(10 * time.Second)
@@ -64,7 +64,7 @@ func TestEndingWhileTheStoreIsAway(t *testing.T) {
 			t.Errorf("%q, %v after %v", v, err, took)
 		}
 	})
-	bubbleWith(t, "a release: the error tells of it", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a release: the error tells of it", func(t *testing.T, b *scriptedStore) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		err := mustExec(t, ctx, host(t, b), "k", &lease.DoOptions{TTL: time.Minute}, func(ctx context.Context) error {
@@ -79,7 +79,7 @@ func TestEndingWhileTheStoreIsAway(t *testing.T) {
 		time.Sleep(time.Minute)
 		mustStand(t, host(t, b.Store), "k", "expired 1")
 	})
-	bubbleWith(t, "while a save hangs, in the last moment of the lease", func(t *testing.T, b *hook) {
+	bubbleWith(t, "while a save hangs, in the last moment of the lease", func(t *testing.T, b *scriptedStore) {
 		var l timeline
 		begun := time.Now()
 		v, err := mustRun(t, t.Context(), host(t, b, l.seen()), "k", &lease.DoOptions{TTL: 3 * time.Second}, func(ctx context.Context) (string, error) {
@@ -97,7 +97,7 @@ func TestEndingWhileTheStoreIsAway(t *testing.T) {
 		}
 		l.mustBe(t, "acquired 1") // the function had returned before the lease could be lost
 	})
-	bubbleWith(t, "when the lease is over: it has a few seconds more", func(t *testing.T, b *hook) {
+	bubbleWith(t, "when the lease is over: it has a few seconds more", func(t *testing.T, b *scriptedStore) {
 		v, err := mustRun(t, t.Context(), host(t, b), "k", &lease.DoOptions{TTL: 3 * time.Second}, func(ctx context.Context) (string, error) {
 			b.away.Store(true)
 			<-ctx.Done()
@@ -110,7 +110,7 @@ func TestEndingWhileTheStoreIsAway(t *testing.T) {
 		}
 		mustStand(t, host(t, b.Store), "k", "completed 1")
 	})
-	bubbleWith(t, "a failure, and it is not tried again before it is known to be recorded", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a failure, and it is not tried again before it is known to be recorded", func(t *testing.T, b *scriptedStore) {
 		time.AfterFunc(20*time.Second, func() { b.lost.Store(false) })
 		runs := 0
 		n, err := mustRunTimes(t, 2, t.Context(), host(t, b), "k", &lease.DoOptions{TTL: time.Minute, Attempts: 2}, func(ctx context.Context) (int, error) {
@@ -132,7 +132,7 @@ func TestEndingWhileTheStoreIsAway(t *testing.T) {
 // TestNoExtensionLandsAfterDoReturned: what was under way is given up, or waited for.
 func TestNoExtensionLandsAfterDoReturned(t *testing.T) {
 	for _, late := range []time.Duration{0, time.Second, 5 * time.Second} {
-		bubbleWith(t, fmt.Sprintf("the caller goes away %v after it was sent", late), func(t *testing.T, b *hook) {
+		bubbleWith(t, fmt.Sprintf("the caller goes away %v after it was sent", late), func(t *testing.T, b *scriptedStore) {
 			m, other := host(t, b), host(t, b.Store)
 			b.before = func(ctx context.Context) error {
 				if b.writes.Load() == 2 {

@@ -111,7 +111,7 @@ func TestAFailureIsSharedByThoseWhoWait(t *testing.T) {
 	for _, permanent := range []bool{false, true} {
 		bubble(t, fmt.Sprintf("permanent: %t", permanent), func(t *testing.T, store *memory.Store) {
 			var l timeline
-			hosts := []*lease.Manager{host(t, store, l.seen()), host(t, store, l.seen()), host(t, asked{store}, l.seen())}
+			hosts := []*lease.Manager{host(t, store, l.seen()), host(t, store, l.seen()), host(t, threeMethods{store}, l.seen())}
 			boom := error(coded("boom"))
 			if permanent {
 				boom = lease.Permanent(boom)
@@ -152,7 +152,7 @@ func TestAFailureIsSharedByThoseWhoWait(t *testing.T) {
 // TestAnErrorThatIsNotTheFunctions: an error without ErrFailed comes from elsewhere, and the
 // function has not run, or its result could not be stored.
 func TestAnErrorThatIsNotTheFunctions(t *testing.T) {
-	bubbleWith(t, "the store cannot be asked", func(t *testing.T, b *hook) {
+	bubbleWith(t, "the store cannot be asked", func(t *testing.T, b *scriptedStore) {
 		b.away.Store(true)
 		begun := time.Now()
 		_, err := mustNotRun[int](t, t.Context(), host(t, b), "k", nil)
@@ -161,7 +161,7 @@ func TestAnErrorThatIsNotTheFunctions(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
-	bubbleWith(t, "the caller has gone before", func(t *testing.T, b *hook) {
+	bubbleWith(t, "the caller has gone before", func(t *testing.T, b *scriptedStore) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := mustNotRun[int](t, ctx, host(t, b), "k", nil)
@@ -170,7 +170,7 @@ func TestAnErrorThatIsNotTheFunctions(t *testing.T) {
 			t.Errorf("%d writes", n)
 		}
 	})
-	bubbleWith(t, "the result cannot be stored, since the store has gone", func(t *testing.T, b *hook) {
+	bubbleWith(t, "the result cannot be stored, since the store has gone", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		v, err := mustRun(t, t.Context(), m, "k", nil, func(context.Context) (string, error) {
 			b.away.Store(true)
@@ -181,7 +181,7 @@ func TestAnErrorThatIsNotTheFunctions(t *testing.T) {
 			t.Errorf("got %q, want the result beside the error", v)
 		}
 	})
-	bubbleWith(t, "but a failure that could not be recorded is one", func(t *testing.T, b *hook) {
+	bubbleWith(t, "but a failure that could not be recorded is one", func(t *testing.T, b *scriptedStore) {
 		_, err := mustRun(t, t.Context(), host(t, b), "k", &lease.DoOptions{Attempts: 5}, func(context.Context) (string, error) {
 			b.away.Store(true)
 			return "", coded("boom")

@@ -44,10 +44,10 @@ func bubble(t *testing.T, name string, test func(t *testing.T, store *memory.Sto
 	})
 }
 
-// bubbleWith is bubble with a store that has hooks.
-func bubbleWith(t *testing.T, name string, test func(t *testing.T, b *hook)) {
+// bubbleWith is bubble with a scripted store.
+func bubbleWith(t *testing.T, name string, test func(t *testing.T, b *scriptedStore)) {
 	t.Helper()
-	bubble(t, name, func(t *testing.T, store *memory.Store) { test(t, &hook{Store: store}) })
+	bubble(t, name, func(t *testing.T, store *memory.Store) { test(t, &scriptedStore{Store: store}) })
 }
 
 // mustTake acquires key, which must be free.

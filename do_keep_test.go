@@ -30,7 +30,7 @@ func TestALeaseIsExtendedAtEachThirdOfItsTTL(t *testing.T) {
 		{3 * time.Second, 2 * time.Second, []time.Duration{0, time.Second, 2 * time.Second}},
 		{time.Hour, time.Millisecond, []time.Duration{0, time.Millisecond}},
 	} {
-		bubbleWith(t, fmt.Sprintf("%v for %v", tt.ttl, tt.runs), func(t *testing.T, b *hook) {
+		bubbleWith(t, fmt.Sprintf("%v for %v", tt.ttl, tt.runs), func(t *testing.T, b *scriptedStore) {
 			at := writesAt(b)
 			m := host(t, b, lease.WithDefaultTTL(24*time.Hour))
 			// A little less than so long, to end before what is due at that time.
@@ -50,23 +50,23 @@ func TestAStoreThatIsAway(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		grace time.Duration
-		day   func(b *hook) *atomic.Bool
+		day   func(b *scriptedStore) *atomic.Bool
 		from  time.Duration
 		until time.Duration
 		lost  time.Duration // when the function's context ends; 0: it does not
 		why   string
 	}{
-		{"shortly", 0, dayAway, 15 * time.Second, 55 * time.Second, 0, ""},
-		{"for too long: a second before the deadline", 0, dayAway, 15 * time.Second, 5 * time.Minute, 59 * time.Second, "store unavailable"},
-		{"after an extension", 0, dayAway, 25 * time.Second, 5 * time.Minute, 79 * time.Second, "store unavailable"},
-		{"with a grace of its own", 15 * time.Second, dayAway, 15 * time.Second, 5 * time.Minute, 45 * time.Second, "store unavailable"},
-		{"with the shortest grace", time.Millisecond, dayAway, 15 * time.Second, 5 * time.Minute, time.Minute - time.Millisecond, "store unavailable"},
-		{"and hangs", 0, dayHangs, 15 * time.Second, 5 * time.Minute, 59 * time.Second, "no answer within 10s"},
-		{"and hangs shortly", 0, dayHangs, 15 * time.Second, 45 * time.Second, 0, ""},
-		{"and loses its answers: they may have arrived, and may not", 0, dayLost, 15 * time.Second, 5 * time.Minute, 59 * time.Second, "connection reset"},
-		{"and loses its answers shortly", 0, dayLost, 15 * time.Second, 50 * time.Second, 0, ""},
+		{"shortly", 0, setAway, 15 * time.Second, 55 * time.Second, 0, ""},
+		{"for too long: a second before the deadline", 0, setAway, 15 * time.Second, 5 * time.Minute, 59 * time.Second, "store unavailable"},
+		{"after an extension", 0, setAway, 25 * time.Second, 5 * time.Minute, 79 * time.Second, "store unavailable"},
+		{"with a grace of its own", 15 * time.Second, setAway, 15 * time.Second, 5 * time.Minute, 45 * time.Second, "store unavailable"},
+		{"with the shortest grace", time.Millisecond, setAway, 15 * time.Second, 5 * time.Minute, time.Minute - time.Millisecond, "store unavailable"},
+		{"and hangs", 0, setHangs, 15 * time.Second, 5 * time.Minute, 59 * time.Second, "no answer within 10s"},
+		{"and hangs shortly", 0, setHangs, 15 * time.Second, 45 * time.Second, 0, ""},
+		{"and loses its answers: they may have arrived, and may not", 0, setLost, 15 * time.Second, 5 * time.Minute, 59 * time.Second, "connection reset"},
+		{"and loses its answers shortly", 0, setLost, 15 * time.Second, 50 * time.Second, 0, ""},
 	} {
-		bubbleWith(t, tt.name, func(t *testing.T, b *hook) {
+		bubbleWith(t, tt.name, func(t *testing.T, b *scriptedStore) {
 			m, other := host(t, b), host(t, b.Store)
 			time.AfterFunc(tt.from, func() { tt.day(b).Store(true) })
 			time.AfterFunc(tt.until, func() { tt.day(b).Store(false) })
@@ -100,7 +100,7 @@ func TestAStoreThatIsAway(t *testing.T) {
 
 // TestCallsThatHang: a request that got lost costs a third of the TTL at most, and no lease.
 func TestCallsThatHang(t *testing.T) {
-	once := func(b *hook) func() {
+	once := func(b *scriptedStore) func() {
 		var hang atomic.Bool
 		b.before = func(ctx context.Context) error {
 			if hang.CompareAndSwap(true, false) {
@@ -112,7 +112,7 @@ func TestCallsThatHang(t *testing.T) {
 		return func() { hang.Store(true) }
 	}
 	for _, ttl := range []time.Duration{time.Second, 3 * time.Second, 10 * time.Second, time.Minute, time.Hour} {
-		bubbleWith(t, fmt.Sprintf("an extension, TTL %v", ttl), func(t *testing.T, b *hook) {
+		bubbleWith(t, fmt.Sprintf("an extension, TTL %v", ttl), func(t *testing.T, b *scriptedStore) {
 			m, hang := host(t, b), once(b)
 			err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: ttl}, func(ctx context.Context) error {
 				hang()
@@ -122,7 +122,7 @@ func TestCallsThatHang(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		bubbleWith(t, fmt.Sprintf("a save, TTL %v", ttl), func(t *testing.T, b *hook) {
+		bubbleWith(t, fmt.Sprintf("a save, TTL %v", ttl), func(t *testing.T, b *scriptedStore) {
 			m, hang := host(t, b), once(b)
 			err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: ttl}, func(ctx context.Context) error {
 				hang()
@@ -137,7 +137,7 @@ func TestCallsThatHang(t *testing.T) {
 			}
 		})
 	}
-	bubbleWith(t, "an acquire", func(t *testing.T, b *hook) {
+	bubbleWith(t, "an acquire", func(t *testing.T, b *scriptedStore) {
 		m, hang, begun := host(t, b), once(b), time.Now()
 		hang()
 		n, err := mustRun(t, t.Context(), m, "k", nil, attempt)
@@ -145,7 +145,7 @@ func TestCallsThatHang(t *testing.T) {
 			t.Errorf("attempt %d, %v after %v", n, err, took)
 		}
 	})
-	bubbleWith(t, "a completion", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a completion", func(t *testing.T, b *scriptedStore) {
 		m, hang, begun := host(t, b), once(b), time.Now()
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Hour}, func(context.Context) error { hang(); return nil })
 		if took := time.Since(begun); err != nil || took < 10*time.Second || took > 11*time.Second {
@@ -153,7 +153,7 @@ func TestCallsThatHang(t *testing.T) {
 		}
 		mustStand(t, m, "k", "completed 1")
 	})
-	bubbleWith(t, "a read of somebody who watches", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a read of somebody who watches", func(t *testing.T, b *scriptedStore) {
 		b.watch = absent(false) // older than the lease
 		var hang atomic.Bool
 		b.get = func(ctx context.Context, key string) (backend.Entry, error) {
@@ -186,7 +186,7 @@ func TestWritesInAnHour(t *testing.T) {
 		{"the store refuses for half an hour", time.Hour, nil,
 			func(at time.Duration) bool { return at > time.Minute && at < 30*time.Minute }, 400, 900},
 	} {
-		bubbleWith(t, tt.name, func(t *testing.T, b *hook) {
+		bubbleWith(t, tt.name, func(t *testing.T, b *scriptedStore) {
 			b.watch = tt.watch
 			begun := time.Now()
 			b.before = func(context.Context) error {

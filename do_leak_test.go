@@ -70,7 +70,7 @@ func TestNoTimerIsLeft(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var b backend.Backend = memory.New()
 					if !pushes {
-						b = asked{b}
+						b = threeMethods{b}
 					}
 					clock := manualClock()
 					m := host(t, b, lease.WithClock(clock))
@@ -122,7 +122,7 @@ func TestDoLeavesNothingRunning(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	store := memory.New()
-	hosts := []*lease.Manager{host(t, store), host(t, store), host(t, asked{store})}
+	hosts := []*lease.Manager{host(t, store), host(t, store), host(t, threeMethods{store})}
 	const keys, rounds, callers = 4, 20, 64
 	var running [keys][rounds]atomic.Int64
 	var runs, results, failures, canceled atomic.Int64

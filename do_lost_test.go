@@ -69,7 +69,7 @@ func TestDoIsToldAtOnceWhatOthersDo(t *testing.T) {
 					var l timeline
 					var b backend.Backend = store
 					if !pushes {
-						b = asked{store}
+						b = threeMethods{store}
 					}
 					m, other := host(t, b, l.seen()), host(t, store)
 					held := make(chan lease.Lease, 1)
@@ -120,10 +120,10 @@ func TestDoIsToldAtOnceWhatOthersDo(t *testing.T) {
 // TestNobodyElseHoldsTheLeaseWhileTheContextLives has another host try to acquire the lease all the
 // time, by a store that is well, while the holder's has a bad day.
 func TestNobodyElseHoldsTheLeaseWhileTheContextLives(t *testing.T) {
-	for name, day := range map[string]func(b *hook) *atomic.Bool{"refuses": dayAway, "hangs": dayHangs, "has no answers": dayLost} {
+	for name, day := range map[string]func(b *scriptedStore) *atomic.Bool{"refuses": setAway, "hangs": setHangs, "has no answers": setLost} {
 		for _, ttl := range []time.Duration{time.Second, 5 * time.Second, time.Minute} {
 			for _, from := range []time.Duration{0, ttl / 2, ttl} {
-				bubbleWith(t, fmt.Sprintf("the store %s after %v, TTL %v", name, from, ttl), func(t *testing.T, b *hook) {
+				bubbleWith(t, fmt.Sprintf("the store %s after %v, TTL %v", name, from, ttl), func(t *testing.T, b *scriptedStore) {
 					m, other := host(t, b), host(t, b.Store)
 					var live, worked atomic.Bool
 					var all sync.WaitGroup
@@ -161,7 +161,7 @@ func TestNobodyElseHoldsTheLeaseWhileTheContextLives(t *testing.T) {
 			}
 		}
 	}
-	bubbleWith(t, "another has shortened it while the store is away", func(t *testing.T, b *hook) {
+	bubbleWith(t, "another has shortened it while the store is away", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
 		var e ending
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Hour}, func(ctx context.Context) error {
@@ -182,7 +182,7 @@ func TestNobodyElseHoldsTheLeaseWhileTheContextLives(t *testing.T) {
 
 func TestALateResultCountsUnlessAnotherTookOver(t *testing.T) {
 	for _, taken := range []bool{false, true} {
-		bubbleWith(t, fmt.Sprintf("taken over: %t", taken), func(t *testing.T, b *hook) {
+		bubbleWith(t, fmt.Sprintf("taken over: %t", taken), func(t *testing.T, b *scriptedStore) {
 			var l timeline
 			m, other := host(t, b, l.seen()), host(t, b.Store)
 			v, err := mustRun(t, t.Context(), m, "k", &lease.DoOptions{TTL: 10 * time.Second}, func(ctx context.Context) (string, error) {
@@ -229,9 +229,9 @@ func TestALossIsOneEvent(t *testing.T) {
 		}},
 		{"it finds out at its end", func(ctx context.Context, saw func()) error { saw(); return nil }},
 	} {
-		bubbleWith(t, tt.name, func(t *testing.T, b *hook) {
+		bubbleWith(t, tt.name, func(t *testing.T, b *scriptedStore) {
 			var events []lease.Event
-			m := host(t, asked{b}, lease.WithRetryAfter(time.Hour), lease.WithObserver(func(e lease.Event) {
+			m := host(t, threeMethods{b}, lease.WithRetryAfter(time.Hour), lease.WithObserver(func(e lease.Event) {
 				if e.Kind == lease.EventLost {
 					events = append(events, e)
 				}

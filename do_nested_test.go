@@ -121,7 +121,7 @@ func TestANestedDoThatDoesNotWaitForItself(t *testing.T) {
 
 // TestADoWhoseOuterLeaseWasGivenUp waits for that lease to be over like anybody else.
 func TestADoWhoseOuterLeaseWasGivenUp(t *testing.T) {
-	bubbleWith(t, "and takes it over", func(t *testing.T, b *hook) {
+	bubbleWith(t, "and takes it over", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		begun := time.Now()
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Minute}, func(ctx context.Context) error {
@@ -180,7 +180,7 @@ func TestAnInnerDoThatHasToStop(t *testing.T) {
 		mustStand(t, m, "inner", "released 1")
 		again(t, m)
 	})
-	bubbleWith(t, "since the outer lease could not be extended", func(t *testing.T, b *hook) {
+	bubbleWith(t, "since the outer lease could not be extended", func(t *testing.T, b *scriptedStore) {
 		m, inner := host(t, b), host(t, b.Store)
 		inside, outside := nested(t, t.Context(), m, inner, &lease.DoOptions{TTL: 3 * time.Second}, func(context.Context) { b.away.Store(true) })
 		mustNotFail(t, inside, context.Canceled)

@@ -23,7 +23,7 @@ func TestARecordThatBecomesUnreadable(t *testing.T) {
 		bubble(t, fmt.Sprintf("the store pushes: %t", pushes), func(t *testing.T, store *memory.Store) {
 			var b backend.Backend = store
 			if !pushes {
-				b = asked{store}
+				b = threeMethods{store}
 			}
 			var e ending
 			err := mustExec(t, t.Context(), host(t, b), "k", &lease.DoOptions{TTL: time.Hour}, func(ctx context.Context) error {
@@ -48,7 +48,7 @@ func TestARecordThatBecomesUnreadable(t *testing.T) {
 // TestShortenedByAnother: whoever has the lease id may shorten it; Do extends it at once.
 func TestShortenedByAnother(t *testing.T) {
 	for _, ttl := range []time.Duration{time.Second, time.Minute} {
-		bubbleWith(t, ttl.String(), func(t *testing.T, b *hook) {
+		bubbleWith(t, ttl.String(), func(t *testing.T, b *scriptedStore) {
 			m, other := host(t, b), host(t, b.Store)
 			err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Hour}, func(ctx context.Context) error {
 				time.Sleep(time.Second)
@@ -69,10 +69,10 @@ func TestShortenedByAnother(t *testing.T) {
 	}
 	// An extension is on its way back when another sets a deadline that is later than the one that
 	// the holder knows, and sooner than the one that it asked for.
-	bubbleWith(t, "while an extension is under way", func(t *testing.T, b *hook) {
+	bubbleWith(t, "while an extension is under way", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			r, err := b.Store.CompareAndSet(ctx, key, expected, value, keep)
+		b.always = func(w write) (uint64, error) {
+			r, err := w.apply()
 			if b.writes.Load() == 2 {
 				if _, err := other.Extend(ctx, "k", status(t, other, "k").LeaseID, &lease.ExtendOptions{TTL: 45 * time.Second}); err != nil {
 					t.Error(err)
@@ -111,7 +111,7 @@ func TestDoIsNotMisledByOldNews(t *testing.T) {
 		}
 		all.Wait()
 	})
-	bubbleWith(t, "which come while an extension is under way", func(t *testing.T, b *hook) {
+	bubbleWith(t, "which come while an extension is under way", func(t *testing.T, b *scriptedStore) {
 		states := make(chan backend.Entry)
 		b.watch = tells(states)
 		m, other := host(t, b), host(t, b.Store)
@@ -174,7 +174,7 @@ func TestDoIsNotMisledByOldNews(t *testing.T) {
 		}
 		watching.Wait()
 	})
-	bubbleWith(t, "but finds out that it was forgotten, also if the store fails once", func(t *testing.T, b *hook) {
+	bubbleWith(t, "but finds out that it was forgotten, also if the store fails once", func(t *testing.T, b *scriptedStore) {
 		var once atomic.Bool
 		b.get = func(ctx context.Context, key string) (backend.Entry, error) {
 			if once.CompareAndSwap(true, false) {
@@ -197,7 +197,7 @@ func TestDoIsNotMisledByOldNews(t *testing.T) {
 			t.Errorf("told after %v; the store has failed: %t", e.after, !once.Load())
 		}
 	})
-	bubbleWith(t, "and watches again soon when a watch ends", func(t *testing.T, b *hook) {
+	bubbleWith(t, "and watches again soon when a watch ends", func(t *testing.T, b *scriptedStore) {
 		var mu sync.Mutex
 		var cut context.CancelFunc
 		b.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {

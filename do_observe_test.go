@@ -30,7 +30,7 @@ func TestObserversDelayNothing(t *testing.T) {
 			return []lease.Option{lease.WithLogger(slog.New(slowHandler{}))}
 		}},
 	} {
-		bubbleWith(t, tt.name, func(t *testing.T, b *hook) {
+		bubbleWith(t, tt.name, func(t *testing.T, b *scriptedStore) {
 			wait := make(chan struct{})
 			defer close(wait)
 			m := host(t, b, tt.opts(wait)...)
@@ -65,7 +65,7 @@ func TestObserversDelayNothing(t *testing.T) {
 			}
 		})
 	}
-	bubbleWith(t, "also when the lease is lost", func(t *testing.T, b *hook) {
+	bubbleWith(t, "also when the lease is lost", func(t *testing.T, b *scriptedStore) {
 		wait := make(chan struct{})
 		defer close(wait)
 		m := host(t, b, lease.WithObserver(func(lease.Event) { <-wait }))

@@ -85,7 +85,7 @@ func TestAtMostOnceBeginsOnlyWhereNothingWasDone(t *testing.T) {
 }
 
 func TestAtMostOnceIsNeverDoneTwice(t *testing.T) {
-	bubbleWith(t, "its lease expires, and its late result counts", func(t *testing.T, b *hook) {
+	bubbleWith(t, "its lease expires, and its late result counts", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
 		v, err := mustRun(t, t.Context(), m, "k", &lease.DoOptions{AtMostOnce: true, TTL: time.Minute}, func(ctx context.Context) (string, error) {
 			b.away.Store(true)
@@ -104,10 +104,10 @@ func TestAtMostOnceIsNeverDoneTwice(t *testing.T) {
 		}
 		mustStand(t, other, "k", "completed 1")
 	})
-	bubbleWith(t, "the answer to its acquire comes in the last moment", func(t *testing.T, b *hook) {
+	bubbleWith(t, "the answer to its acquire comes in the last moment", func(t *testing.T, b *scriptedStore) {
 		first := true
-		b.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			r, err := b.Store.CompareAndSet(ctx, key, expected, value, keep)
+		b.always = func(w write) (uint64, error) {
+			r, err := w.apply()
 			if first {
 				first = false
 				time.Sleep(4600 * time.Millisecond)

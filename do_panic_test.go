@@ -68,7 +68,7 @@ func (*springs) UnmarshalJSON([]byte) error  { sprung(); return nil }
 func TestWhateverUserCodeDoesTheLeaseEnds(t *testing.T) {
 	boom := func() { panic("boom") }
 	bubbleAll := func(name string, opts lease.DoOptions, work func(ctx context.Context) (any, error), want string) {
-		bubbleWith(t, name, func(t *testing.T, b *hook) {
+		bubbleWith(t, name, func(t *testing.T, b *scriptedStore) {
 			m := host(t, b)
 			runs := 0
 			var p any
@@ -206,12 +206,12 @@ func TestAPanicGoesOn(t *testing.T) {
 
 // TestAPanicDoesNotWaitForAStore that is away.
 func TestAPanicDoesNotWaitForAStore(t *testing.T) {
-	for name, bad := range map[string]func(b *hook){
-		"refuses":        func(b *hook) { b.away.Store(true) },
-		"hangs":          func(b *hook) { b.hangs.Store(true) },
-		"has no answers": func(b *hook) { b.lost.Store(true) },
+	for name, bad := range map[string]func(b *scriptedStore){
+		"refuses":        func(b *scriptedStore) { b.away.Store(true) },
+		"hangs":          func(b *scriptedStore) { b.hangs.Store(true) },
+		"has no answers": func(b *scriptedStore) { b.lost.Store(true) },
 	} {
-		bubbleWith(t, "that "+name, func(t *testing.T, b *hook) {
+		bubbleWith(t, "that "+name, func(t *testing.T, b *scriptedStore) {
 			m := host(t, b)
 			begun := time.Now()
 			defer func() {

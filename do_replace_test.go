@@ -136,7 +136,7 @@ func TestWhoWasOvertaken(t *testing.T) {
 				var older, newer timeline
 				m, other := host(t, store, older.seen()), host(t, store, newer.seen())
 				if !pushes {
-					m = host(t, asked{store}, older.seen())
+					m = host(t, threeMethods{store}, older.seen())
 				}
 				var all sync.WaitGroup
 				all.Go(func() {
@@ -203,7 +203,7 @@ func TestWhoWasOvertaken(t *testing.T) {
 		mustStand(t, m, "k", "completed 2")
 	})
 	for _, replaces := range []bool{true, false} {
-		bubbleWith(t, fmt.Sprintf("before the answer to its acquire came, it replaces: %t", replaces), func(t *testing.T, b *hook) {
+		bubbleWith(t, fmt.Sprintf("before the answer to its acquire came, it replaces: %t", replaces), func(t *testing.T, b *scriptedStore) {
 			m, other := host(t, b), host(t, b.Store)
 			b.lost.Store(true)
 			time.AfterFunc(15*time.Second, func() { b.lost.Store(false) })

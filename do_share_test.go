@@ -23,7 +23,7 @@ import (
 func TestCallersWithOneKeyShareOneRun(t *testing.T) {
 	bubble(t, "on three hosts, one of which has to ask the store", func(t *testing.T, store *memory.Store) {
 		var l timeline
-		hosts := []*lease.Manager{host(t, store, l.seen()), host(t, store, l.seen()), host(t, asked{store}, l.seen())}
+		hosts := []*lease.Manager{host(t, store, l.seen()), host(t, store, l.seen()), host(t, threeMethods{store}, l.seen())}
 		var runs, got atomic.Int64
 		var all sync.WaitGroup
 		for i := range 63 {

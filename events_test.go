@@ -257,6 +257,10 @@ level=WARN msg="lease: lost" namespace=default key=k took=1h0m3s err="lease lost
 				clock.Advance(10 * s)
 				j.reset()
 				bad.before = func(context.Context) error { clock.Advance(time.Second); return nil }
+				bad.get = func(ctx context.Context, key string) (backend.Entry, error) {
+					clock.Advance(time.Second)
+					return bad.Store.Get(ctx, key)
+				}
 				if err := tt.do(t, &party{m, other, clock, held.LeaseID, bad}); !errors.Is(err, tt.err) {
 					t.Fatalf("error is %v, want %v", err, tt.err)
 				}

@@ -219,8 +219,8 @@ func TestLimitsOfLocks(t *testing.T) {
 				return
 			}
 			isInvalid(t, err, tt.field, tt.says)
-			if e, ok := errors.AsType[*lease.Error](err); !ok || e.Op != "check lock" || e.Key != tt.key || b.calls.Load() != 0 {
-				t.Errorf("error is %+v, after %d store calls", e, b.calls.Load())
+			if e, ok := errors.AsType[*lease.Error](err); !ok || e.Op != "check lock" || e.Key != tt.key || b.calls() != 0 {
+				t.Errorf("error is %+v, after %d store calls", e, b.calls())
 			}
 		})
 	}
@@ -396,8 +396,8 @@ func TestALockAfterTheEndOfItsContextDoesNothing(t *testing.T) {
 	m, _ := newManager(t, b)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, locked, err := m.CheckLock(ended, "k", nil); locked || !errors.Is(err, context.Canceled) || b.calls.Load() != 0 {
-		t.Errorf("locked is %t, error %v, after %d store calls", locked, err, b.calls.Load())
+	if _, locked, err := m.CheckLock(ended, "k", nil); locked || !errors.Is(err, context.Canceled) || b.calls() != 0 {
+		t.Errorf("locked is %t, error %v, after %d store calls", locked, err, b.calls())
 	}
 }
 

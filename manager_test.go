@@ -404,7 +404,7 @@ func TestLimits(t *testing.T) {
 			b := newScriptedStore()
 			m, _ := newManager(t, b)
 			held := mustAcquire(t, m, "held", nil)
-			before := b.calls.Load()
+			before := b.calls()
 			err := tt.call(m, held.LeaseID)
 			if tt.field == "" {
 				if err != nil {
@@ -416,7 +416,7 @@ func TestLimits(t *testing.T) {
 			if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "xxxx") {
 				t.Errorf("the error shows the value: %.200v", err)
 			}
-			if n := b.calls.Load() - before; n != 0 {
+			if n := b.calls() - before; n != 0 {
 				t.Errorf("the store was asked %d times before the argument was refused", n)
 			}
 		})
@@ -546,7 +546,7 @@ func TestAnEndedContextDoesNothing(t *testing.T) {
 			t.Errorf("%s: %v, want context.Canceled", call.name, err)
 		}
 	}
-	if n := b.calls.Load(); n != 0 {
+	if n := b.calls(); n != 0 {
 		t.Errorf("the store was asked %d times", n)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // TestProgressIsShown: the note rides on the next write of the lease, and causes one at most once a
 // second.
 func TestProgressIsShown(t *testing.T) {
-	bubbleWith(t, "within a second, and at most once a second", func(t *testing.T, b *hook) {
+	bubbleWith(t, "within a second, and at most once a second", func(t *testing.T, b *scriptedStore) {
 		at := writesAt(b)
 		m, other := host(t, b), host(t, b.Store)
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Minute, Metadata: json.RawMessage(`{"host":"a"}`)}, func(ctx context.Context) error {
@@ -56,7 +56,7 @@ func TestProgressIsShown(t *testing.T) {
 	}{
 		"a completion": {nil, "completed 1"}, "a failure": {coded("boom"), "failed 1 boom, retryable"}, "a release": {context.Canceled, "released 1"},
 	} {
-		bubbleWith(t, "it rides on "+name, func(t *testing.T, b *hook) {
+		bubbleWith(t, "it rides on "+name, func(t *testing.T, b *scriptedStore) {
 			m := host(t, b)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -72,7 +72,7 @@ func TestProgressIsShown(t *testing.T) {
 			}
 		})
 	}
-	bubbleWith(t, "it rides on a save, and on an extension", func(t *testing.T, b *hook) {
+	bubbleWith(t, "it rides on a save, and on an extension", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: 3 * time.Second}, func(ctx context.Context) error {
 			lease.Progress(ctx, "saved")
@@ -95,7 +95,7 @@ func TestProgressIsShown(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "also if the write that it rode on has failed", func(t *testing.T, b *hook) {
+	bubbleWith(t, "also if the write that it rode on has failed", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Minute}, func(ctx context.Context) error {
 			b.away.Store(true)
@@ -112,7 +112,7 @@ func TestProgressIsShown(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "unless it cannot be: then the note says why", func(t *testing.T, b *hook) {
+	bubbleWith(t, "unless it cannot be: then the note says why", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		err := mustExec(t, t.Context(), m, "k", nil, func(ctx context.Context) error {
 			for name, tt := range map[string]struct {
@@ -140,7 +140,7 @@ func TestProgressIsShown(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "and never blocks", func(t *testing.T, b *hook) {
+	bubbleWith(t, "and never blocks", func(t *testing.T, b *scriptedStore) {
 		err := mustExec(t, t.Context(), host(t, b), "k", &lease.DoOptions{TTL: time.Minute}, func(ctx context.Context) error {
 			b.hangs.Store(true)
 			begun := time.Now()

@@ -70,17 +70,17 @@ func TestSaveRefusesWhatCannotBeStored(t *testing.T) {
 func TestACheckpointOutlivesItsHolder(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		stop func(t *testing.T, m *lease.Manager, b *hook, cancel func()) error
+		stop func(t *testing.T, m *lease.Manager, b *scriptedStore, cancel func()) error
 	}{
-		{"that fails", func(*testing.T, *lease.Manager, *hook, func()) error { return coded("boom") }},
-		{"whose caller goes away", func(_ *testing.T, _ *lease.Manager, _ *hook, cancel func()) error { cancel(); return context.Canceled }},
-		{"that vanishes", func(_ *testing.T, _ *lease.Manager, b *hook, _ func()) error {
+		{"that fails", func(*testing.T, *lease.Manager, *scriptedStore, func()) error { return coded("boom") }},
+		{"whose caller goes away", func(_ *testing.T, _ *lease.Manager, _ *scriptedStore, cancel func()) error { cancel(); return context.Canceled }},
+		{"that vanishes", func(_ *testing.T, _ *lease.Manager, b *scriptedStore, _ func()) error {
 			b.away.Store(true)
 			time.AfterFunc(time.Hour, func() { b.away.Store(false) })
 			time.Sleep(time.Hour - time.Nanosecond)
 			return coded("boom")
 		}},
-		{"from whom it is taken", func(t *testing.T, m *lease.Manager, _ *hook, _ func()) error {
+		{"from whom it is taken", func(t *testing.T, m *lease.Manager, _ *scriptedStore, _ func()) error {
 			l := leasetest.TakeOver(t, m, "k")
 			if string(l.Checkpoint) != `"1"` {
 				t.Errorf("whoever took over got %s", l.Checkpoint)
@@ -91,7 +91,7 @@ func TestACheckpointOutlivesItsHolder(t *testing.T) {
 			return coded("boom")
 		}},
 	} {
-		bubbleWith(t, "one "+tt.name, func(t *testing.T, b *hook) {
+		bubbleWith(t, "one "+tt.name, func(t *testing.T, b *scriptedStore) {
 			m, other := host(t, b), host(t, b.Store)
 			caller, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -126,7 +126,7 @@ func TestACheckpointOutlivesItsHolder(t *testing.T) {
 
 // TestSaveAndTheStore is about what the store makes of a Save.
 func TestSaveAndTheStore(t *testing.T) {
-	bubbleWith(t, "it costs one write, and extends the lease", func(t *testing.T, b *hook) {
+	bubbleWith(t, "it costs one write, and extends the lease", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Minute}, func(ctx context.Context) error {
 			time.Sleep(15 * time.Second)
@@ -147,7 +147,7 @@ func TestSaveAndTheStore(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "a store that refuses", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a store that refuses", func(t *testing.T, b *scriptedStore) {
 		err := mustExec(t, t.Context(), host(t, b), "k", nil, func(ctx context.Context) error {
 			b.away.Store(true)
 			mustHaveError(t, "save", lease.Save(ctx, 1), lease.ErrUnavailable)
@@ -161,7 +161,7 @@ func TestSaveAndTheStore(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "an answer that is lost is found out about", func(t *testing.T, b *hook) {
+	bubbleWith(t, "an answer that is lost is found out about", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		err := mustExec(t, t.Context(), m, "k", nil, func(ctx context.Context) error {
 			b.lost.Store(true)
@@ -178,7 +178,7 @@ func TestSaveAndTheStore(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "unless that takes too long: the outcome is unknown, and the lease goes on", func(t *testing.T, b *hook) {
+	bubbleWith(t, "unless that takes too long: the outcome is unknown, and the lease goes on", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
 		err := mustExec(t, t.Context(), m, "k", nil, func(ctx context.Context) error {
 			if err := lease.Save(ctx, "before"); err != nil {
@@ -204,8 +204,8 @@ func TestSaveAndTheStore(t *testing.T) {
 			t.Errorf("the next one finds %s", l.Checkpoint)
 		}
 	})
-	bubbleWith(t, "somebody has taken over", func(t *testing.T, b *hook) {
-		m, other := host(t, asked{b}, lease.WithRetryAfter(time.Hour)), host(t, b.Store)
+	bubbleWith(t, "somebody has taken over", func(t *testing.T, b *scriptedStore) {
+		m, other := host(t, threeMethods{b}, lease.WithRetryAfter(time.Hour)), host(t, b.Store)
 		err := mustExec(t, t.Context(), m, "k", nil, func(ctx context.Context) error {
 			leasetest.TakeOver(t, other, "k")
 			mustHaveError(t, "save", lease.Save(ctx, 1), lease.ErrLost)
@@ -220,7 +220,7 @@ func TestSaveAndTheStore(t *testing.T) {
 			t.Errorf("a holder that was fenced off has written: %+v", l)
 		}
 	})
-	bubbleWith(t, "a caller who goes away meanwhile does not break it off", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a caller who goes away meanwhile does not break it off", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		b.before = func(ctx context.Context) error {
 			if b.writes.Load() == 2 {
@@ -240,7 +240,7 @@ func TestSaveAndTheStore(t *testing.T) {
 		})
 		mustNotFail(t, err, context.DeadlineExceeded)
 	})
-	bubbleWith(t, "a derived context that ends meanwhile", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a derived context that ends meanwhile", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Hour}, func(ctx context.Context) error {
 			b.hangs.Store(true)
@@ -259,7 +259,7 @@ func TestSaveAndTheStore(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "a derived context that ends before anything was sent", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a derived context that ends before anything was sent", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Hour}, func(ctx context.Context) error {
 			b.hangs.Store(true)
@@ -287,7 +287,7 @@ func TestSaveAndTheStore(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "a lease that is lost meanwhile", func(t *testing.T, b *hook) {
+	bubbleWith(t, "a lease that is lost meanwhile", func(t *testing.T, b *scriptedStore) {
 		err := mustExec(t, t.Context(), host(t, b), "k", &lease.DoOptions{TTL: time.Second}, func(ctx context.Context) error {
 			b.hangs.Store(true)
 			for ctx.Err() == nil {
@@ -298,7 +298,7 @@ func TestSaveAndTheStore(t *testing.T) {
 		})
 		mustNotFail(t, err, lease.ErrLost)
 	})
-	bubbleWith(t, "others who save at the same time take turns", func(t *testing.T, b *hook) {
+	bubbleWith(t, "others who save at the same time take turns", func(t *testing.T, b *scriptedStore) {
 		m := host(t, b)
 		err := mustExec(t, t.Context(), m, "k", nil, func(ctx context.Context) error {
 			var all sync.WaitGroup
@@ -323,7 +323,7 @@ func TestSaveAndTheStore(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubbleWith(t, "somebody with the lease id has numbered a checkpoint", func(t *testing.T, b *hook) {
+	bubbleWith(t, "somebody with the lease id has numbered a checkpoint", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
 		var e ending
 		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Minute}, func(ctx context.Context) error {

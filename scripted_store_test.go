@@ -7,26 +7,33 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
 )
 
-// scriptedStore is a memory store on a bad day: its fields say what happens to calls. What they do
-// not mention goes well. Each function may call Store to let a call through.
+// scriptedStore is a memory store of which a test decides what happens to calls, and which counts
+// them. What no field mentions goes well. The functions are set before the store is used; each may
+// call Store to let a call through.
 type scriptedStore struct {
 	*memory.Store
 
-	plan   []day // what happens to the next writes, in their order
-	always day   // what happens to the writes after those; nil: fine
+	plan   []day                           // what happens to the next writes, in their order
+	always day                             // what happens to the writes after those; nil: fine
+	before func(ctx context.Context) error // called first by a write, which fails with its error
 	get    func(ctx context.Context, key string) (backend.Entry, error)
 	list   func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error]
 	watch  func(ctx context.Context, key string) (<-chan backend.Entry, error)
-	before func(ctx context.Context) error // every call of the three methods, which fails with its error
 
-	calls  atomic.Int64 // of the three methods, so far
-	writes atomic.Int64 // of these, those that write
+	// These may be set at any time, and come before plan, always and get.
+	away  atomic.Bool // reads and writes fail at once, and nothing is written
+	hangs atomic.Bool // reads and writes do nothing, and return when their contexts end
+	lost  atomic.Bool // writes are applied; no read and no write gets an answer
+
+	reads, writes, watches atomic.Int64 // how many there were
+	watching               atomic.Int64 // watches that have not ended
 
 	mu sync.Mutex // guards plan
 }
@@ -50,7 +57,12 @@ type day func(w write) (uint64, error)
 
 var errLostAnswer = errors.New("connection reset")
 
-func fine(w write) (uint64, error) { return w.apply() }
+func fine(w write) (uint64, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.apply()
+}
 
 // answerLost applies the write, and loses the answer.
 func answerLost(w write) (uint64, error) {
@@ -81,6 +93,12 @@ func hanging(w write) (uint64, error) {
 	return 0, w.ctx.Err()
 }
 
+// unsent does nothing, and does not answer until its caller gives up.
+func unsent(w write) (uint64, error) {
+	<-w.ctx.Done()
+	return 0, w.ctx.Err()
+}
+
 // late holds the write back until the one after it has been applied, and loses its answer.
 func late() (held, after day) {
 	var first write
@@ -102,8 +120,19 @@ func lateBefore() (held, after day) {
 		}
 }
 
+// calls is how many reads and writes there were.
+func (s *scriptedStore) calls() int64 { return s.reads.Load() + s.writes.Load() }
+
 // next is what happens to a write that comes now.
 func (s *scriptedStore) next() day {
+	switch {
+	case s.away.Load():
+		return unavailable
+	case s.lost.Load():
+		return answerLost
+	case s.hangs.Load():
+		return unsent
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -118,42 +147,42 @@ func (s *scriptedStore) next() day {
 	}
 }
 
-// come counts a call, and returns the error that it fails with before it gets to the store.
-func (s *scriptedStore) come(ctx context.Context) error {
-	s.calls.Add(1)
-	if s.before != nil {
-		return s.before(ctx)
-	}
-	return nil
-}
-
 func (s *scriptedStore) Get(ctx context.Context, key string) (backend.Entry, error) {
-	if err := s.come(ctx); err != nil {
-		return backend.Entry{}, err
-	}
-	if s.get != nil {
+	s.reads.Add(1)
+	switch {
+	case s.away.Load():
+		return backend.Entry{}, backend.ErrUnavailable
+	case s.lost.Load():
+		return backend.Entry{}, errLostAnswer
+	case s.hangs.Load():
+		<-ctx.Done()
+		return backend.Entry{}, ctx.Err()
+	case s.get != nil:
 		return s.get(ctx, key)
 	}
 	return s.Store.Get(ctx, key)
 }
 
-func (s *scriptedStore) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-	if err := s.come(ctx); err != nil {
-		return 0, err
-	}
+// write counts the write, and has happen to it what is planned.
+func (s *scriptedStore) write(w write) (uint64, error) {
 	s.writes.Add(1)
+	if s.before != nil {
+		if err := s.before(w.ctx); err != nil {
+			return 0, err
+		}
+	}
+	return s.next()(w)
+}
+
+func (s *scriptedStore) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 	value = slices.Clone(value) // it is the caller's again once this returns
-	return s.next()(write{ctx, key, expected, value, keep, func() (uint64, error) {
+	return s.write(write{ctx, key, expected, value, keep, func() (uint64, error) {
 		return s.Store.CompareAndSet(context.WithoutCancel(ctx), key, expected, value, keep)
 	}})
 }
 
 func (s *scriptedStore) CompareAndDelete(ctx context.Context, key string, expected uint64) error {
-	if err := s.come(ctx); err != nil {
-		return err
-	}
-	s.writes.Add(1)
-	_, err := s.next()(write{ctx: ctx, key: key, expected: expected, apply: func() (uint64, error) {
+	_, err := s.write(write{ctx: ctx, key: key, expected: expected, apply: func() (uint64, error) {
 		return 0, s.Store.CompareAndDelete(context.WithoutCancel(ctx), key, expected)
 	}})
 	return err
@@ -167,6 +196,9 @@ func (s *scriptedStore) List(ctx context.Context, prefix string) iter.Seq2[backe
 }
 
 func (s *scriptedStore) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
+	s.watches.Add(1)
+	s.watching.Add(1)
+	context.AfterFunc(ctx, func() { s.watching.Add(-1) })
 	if s.watch != nil {
 		return s.watch(ctx, key)
 	}
@@ -175,3 +207,28 @@ func (s *scriptedStore) Watch(ctx context.Context, key string) (<-chan backend.E
 
 // threeMethods is a store of which only the three methods are seen: it neither lists nor watches.
 type threeMethods struct{ backend.Backend }
+
+// entry is what the store holds under "k".
+func entry(t testing.TB, s *scriptedStore) backend.Entry {
+	t.Helper()
+	e, err := s.Store.Get(context.Background(), "default/k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// writesAt has s note when it is written, and returns the list.
+func writesAt(s *scriptedStore) *[]time.Duration {
+	at, begun := new([]time.Duration), time.Now()
+	s.before = func(context.Context) error {
+		*at = append(*at, time.Since(begun))
+		return nil
+	}
+	return at
+}
+
+// setAway, setHangs and setLost are what a table of outages switches on and off.
+func setAway(s *scriptedStore) *atomic.Bool  { return &s.away }
+func setHangs(s *scriptedStore) *atomic.Bool { return &s.hangs }
+func setLost(s *scriptedStore) *atomic.Bool  { return &s.lost }

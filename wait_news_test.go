@@ -17,7 +17,7 @@ import (
 
 // telling is a store whose watch tells what the test has it tell.
 type telling struct {
-	*hook
+	*scriptedStore
 	tell chan backend.Entry
 }
 
@@ -49,10 +49,10 @@ func TestAWatchThatLags(t *testing.T) {
 			b.tell <- backend.Entry{Key: "default/k"}
 			early.mustWait(t)
 			late.mustWait(t)
-			b.tell <- entry(t, b.hook)
+			b.tell <- entry(t, b.scriptedStore)
 			late.mustWait(t)
 			end(t, m, second)
-			b.tell <- entry(t, b.hook)
+			b.tell <- entry(t, b.scriptedStore)
 			for _, w := range []*waiter{early, late} {
 				if l, err := w.mustReturn(t); err != nil || l.State != lease.StateCompleted || l.Token != second.Token {
 					t.Errorf("Wait returned %+v, %v", l, err)
@@ -63,7 +63,7 @@ func TestAWatchThatLags(t *testing.T) {
 			early := startWait(t.Context(), m, "k")
 			early.mustWait(t)
 			end(t, m, held)
-			completed := entry(t, b.hook)
+			completed := entry(t, b.scriptedStore)
 			second := anew(t, m)
 			late := startWait(t.Context(), m, "k")
 			late.mustWait(t)
@@ -75,7 +75,7 @@ func TestAWatchThatLags(t *testing.T) {
 			b.tell <- backend.Entry{Key: "default/k"}
 			late.mustWait(t)
 			end(t, m, second)
-			b.tell <- entry(t, b.hook)
+			b.tell <- entry(t, b.scriptedStore)
 			if l, err := late.mustReturn(t); err != nil || l.Token != second.Token {
 				t.Errorf("who waited for the second lease got %+v, %v", l, err)
 			}
@@ -91,9 +91,9 @@ func TestAWatchThatLags(t *testing.T) {
 			}()
 			first := startWait(t.Context(), m, "k")
 			first.mustWait(t)
-			b.tell <- entry(t, b.hook)
+			b.tell <- entry(t, b.scriptedStore)
 			end(t, m, held)
-			b.tell <- entry(t, b.hook)
+			b.tell <- entry(t, b.scriptedStore)
 			first.mustReturn(t)
 			second := anew(t, m)
 			late := startWait(t.Context(), m, "k")
@@ -103,7 +103,7 @@ func TestAWatchThatLags(t *testing.T) {
 			late.mustWait(t)
 			later.mustWait(t)
 			end(t, m, second)
-			b.tell <- entry(t, b.hook)
+			b.tell <- entry(t, b.scriptedStore)
 			for _, w := range []*waiter{late, later} {
 				if l, err := w.mustReturn(t); err != nil || l.State != lease.StateCompleted || l.Token != second.Token {
 					t.Errorf("Wait returned %+v, %v", l, err)
@@ -134,7 +134,7 @@ func TestAWatchThatLags(t *testing.T) {
 			}
 			first := startWait(t.Context(), m, "k")
 			first.mustWait(t)
-			b.tell <- entry(t, b.hook)
+			b.tell <- entry(t, b.scriptedStore)
 			if _, err := m.Extend(bg, "k", held.LeaseID, &lease.ExtendOptions{TTL: 24 * time.Hour}); err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +143,7 @@ func TestAWatchThatLags(t *testing.T) {
 			if _, err := m.Extend(bg, "k", held.LeaseID, &lease.ExtendOptions{TTL: 10 * time.Minute}); err != nil {
 				t.Fatal(err)
 			}
-			b.tell <- entry(t, b.hook)
+			b.tell <- entry(t, b.scriptedStore)
 			w.mustWait(t)
 			time.Sleep(10 * time.Minute)
 			w.mustReturn(t)
@@ -152,7 +152,7 @@ func TestAWatchThatLags(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := &telling{newHook(), make(chan backend.Entry)}
+				b := &telling{newScriptedStore(), make(chan backend.Entry)}
 				b.watch = tells(b.tell)
 				m := host(t, b)
 				tt.run(t, b, m, mustTake(t, m, "k", nil))
@@ -172,7 +172,7 @@ func TestWaitNeitherMissesAnEndNorMakesOneUp(t *testing.T) {
 	}{
 		{"pushed", func(s *memory.Store, _ *rand.Rand) backend.Backend { return s }},
 		{"pushed late, with states left out", func(s *memory.Store, r *rand.Rand) backend.Backend { return &skipping{s, r} }},
-		{"asked", func(s *memory.Store, _ *rand.Rand) backend.Backend { return asked{s} }},
+		{"asked", func(s *memory.Store, _ *rand.Rand) backend.Backend { return threeMethods{s} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ended := 0

@@ -17,7 +17,7 @@ import (
 
 func TestWaitsThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newHook()
+		store := newScriptedStore()
 		m := host(t, store)
 		mustTake(t, m, "k", nil)
 
@@ -80,10 +80,10 @@ func TestAStoreThatGoesAwayIsWaitedFor(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					store := newHook()
+					store := newScriptedStore()
 					var b backend.Backend = store
 					if !pushes {
-						b = asked{store}
+						b = threeMethods{store}
 					}
 					m := host(t, b)
 					mustTake(t, m, "k", &lease.AcquireOptions{TTL: time.Minute})
@@ -105,8 +105,8 @@ func TestAStoreThatGoesAwayIsWaitedFor(t *testing.T) {
 	}
 	t.Run("and what was extended meanwhile goes on", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			store := newHook()
-			m, elsewhere := host(t, asked{store}), host(t, store.Store)
+			store := newScriptedStore()
+			m, elsewhere := host(t, threeMethods{store}), host(t, store.Store)
 			held := mustTake(t, m, "k", &lease.AcquireOptions{TTL: time.Minute})
 			w := startWait(t.Context(), m, "k")
 			synctest.Wait()
@@ -131,19 +131,19 @@ func TestAStoreThatGoesAwayIsWaitedFor(t *testing.T) {
 func TestAStoreThatDoesNotPushIsAskedLessAndLessOften(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
-		b          func(*hook) backend.Backend
+		b          func(*scriptedStore) backend.Backend
 		retryAfter time.Duration
 		atMost     int64
 	}{
-		{"each 5 seconds in the end", func(s *hook) backend.Backend { return asked{s} }, 5 * time.Second, 800},
-		{"each second in the end", func(s *hook) backend.Backend { return asked{s} }, time.Second, 3800},
-		{"always an eighth of the time that has passed", func(s *hook) backend.Backend { return asked{s} }, time.Hour, 100},
-		{"also one that could push, but fails to", func(s *hook) backend.Backend { return neverPushes{s} }, 5 * time.Second, 800},
+		{"each 5 seconds in the end", func(s *scriptedStore) backend.Backend { return threeMethods{s} }, 5 * time.Second, 800},
+		{"each second in the end", func(s *scriptedStore) backend.Backend { return threeMethods{s} }, time.Second, 3800},
+		{"always an eighth of the time that has passed", func(s *scriptedStore) backend.Backend { return threeMethods{s} }, time.Hour, 100},
+		{"also one that could push, but fails to", func(s *scriptedStore) backend.Backend { return neverPushes{s} }, 5 * time.Second, 800},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, waited := range []time.Duration{time.Millisecond, 100 * time.Millisecond, time.Second, time.Minute, time.Hour} {
 				synctest.Test(t, func(t *testing.T) {
-					store := newHook()
+					store := newScriptedStore()
 					m := host(t, tt.b(store), lease.WithRetryAfter(tt.retryAfter))
 					held := mustTake(t, m, "k", &lease.AcquireOptions{TTL: 24 * time.Hour})
 					w := startWait(t.Context(), m, "k")
@@ -223,10 +223,10 @@ func TestAWatchThatBreaksOffIsResumed(t *testing.T) {
 // TestReadsThatHang: a request that got lost delays an end by its time at most.
 func TestReadsThatHang(t *testing.T) {
 	for _, pushes := range []bool{true, false} {
-		bubbleWith(t, fmt.Sprintf("for a while, the store pushes: %t", pushes), func(t *testing.T, b *hook) {
+		bubbleWith(t, fmt.Sprintf("for a while, the store pushes: %t", pushes), func(t *testing.T, b *scriptedStore) {
 			var s backend.Backend = b
 			if !pushes {
-				s = asked{b}
+				s = threeMethods{b}
 			}
 			m, other := host(t, s), host(t, b.Store)
 			held := mustTake(t, other, "k", &lease.AcquireOptions{TTL: time.Hour})
@@ -244,7 +244,7 @@ func TestReadsThatHang(t *testing.T) {
 			}
 		})
 	}
-	bubbleWith(t, "when it is asked to push", func(t *testing.T, b *hook) {
+	bubbleWith(t, "when it is asked to push", func(t *testing.T, b *scriptedStore) {
 		b.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
 			if b.watches.Load() == 1 {
 				<-ctx.Done()
@@ -265,7 +265,7 @@ func TestReadsThatHang(t *testing.T) {
 			t.Errorf("completed after 15s, Wait returned after %v: %s, %v", took, l.State, err)
 		}
 	})
-	bubbleWith(t, "when the deadline is over", func(t *testing.T, b *hook) {
+	bubbleWith(t, "when the deadline is over", func(t *testing.T, b *scriptedStore) {
 		m, other := host(t, b), host(t, b.Store)
 		held := mustTake(t, other, "k", &lease.AcquireOptions{TTL: time.Minute})
 		time.AfterFunc(30*time.Second, func() { b.hangs.Store(true) })
@@ -284,7 +284,7 @@ func TestReadsThatHang(t *testing.T) {
 
 // TestWaitDoesNotGiveUpBeforeTheDeadline, although the store is away and its watch is of no help.
 func TestWaitDoesNotGiveUpBeforeTheDeadline(t *testing.T) {
-	bubbleWith(t, "of a lease of an hour", func(t *testing.T, b *hook) {
+	bubbleWith(t, "of a lease of an hour", func(t *testing.T, b *scriptedStore) {
 		b.watch = absent(false)
 		m := host(t, b)
 		mustTake(t, m, "k", &lease.AcquireOptions{TTL: time.Hour})
@@ -298,8 +298,8 @@ func TestWaitDoesNotGiveUpBeforeTheDeadline(t *testing.T) {
 }
 
 // breaking is a store whose watches last so long; 0 is for as long as they are wanted.
-func breaking(after time.Duration) (b *hook, lasts *atomic.Int64) {
-	b, lasts = newHook(), new(atomic.Int64)
+func breaking(after time.Duration) (b *scriptedStore, lasts *atomic.Int64) {
+	b, lasts = newScriptedStore(), new(atomic.Int64)
 	lasts.Store(int64(after))
 	b.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
 		if lasts := lasts.Load(); lasts > 0 {

@@ -103,7 +103,7 @@ func TestWaitReturnsAtOnceWhenNothingIsInProgress(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newHook()
+				b := newScriptedStore()
 				m := host(t, b)
 				tt.set(t, m)
 				gets := b.reads.Load()
@@ -248,7 +248,7 @@ func TestWaitReturnsAsTheLeaseEnds(t *testing.T) {
 
 func TestAThousandWhoWaitShareOneWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newHook()
+		b := newScriptedStore()
 		m := host(t, b)
 		held := mustTake(t, m, "k", nil)
 		var all []*waiter
@@ -310,7 +310,7 @@ func TestAThousandWhoWaitShareOneWatch(t *testing.T) {
 // TestNamespacesShareWatchesOfTheirOwnKeysOnly has two namespaces wait for the same key.
 func TestNamespacesShareWatchesOfTheirOwnKeysOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newHook()
+		b := newScriptedStore()
 		one := host(t, b)
 		two, err := one.InNamespace("two")
 		if err != nil {

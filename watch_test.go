@@ -24,7 +24,7 @@ func take(l lease.Lease, err error) string {
 
 func TestWatchYieldsEachState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newHook()
+		b := newScriptedStore()
 		m := host(t, b)
 		held := mustTake(t, m, "k", &lease.AcquireOptions{TTL: time.Minute, Metadata: json.RawMessage(`{"a":1}`)})
 		var got []lease.Lease
@@ -76,30 +76,30 @@ func TestWatchYieldsEachState(t *testing.T) {
 func TestWatchEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		do   func(t *testing.T, m *lease.Manager, store *hook, held lease.Lease)
+		do   func(t *testing.T, m *lease.Manager, store *scriptedStore, held lease.Lease)
 		want []string
 	}{
-		{"with an expiry", func(*testing.T, *lease.Manager, *hook, lease.Lease) {}, []string{"in_progress  ", "expired  "}},
-		{"with a release", func(t *testing.T, m *lease.Manager, _ *hook, held lease.Lease) {
+		{"with an expiry", func(*testing.T, *lease.Manager, *scriptedStore, lease.Lease) {}, []string{"in_progress  ", "expired  "}},
+		{"with a release", func(t *testing.T, m *lease.Manager, _ *scriptedStore, held lease.Lease) {
 			if _, err := m.Release(bg, "k", held.LeaseID); err != nil {
 				t.Error(err)
 			}
 		}, []string{"in_progress  ", "expired  "}},
-		{"with an absence", func(t *testing.T, m *lease.Manager, _ *hook, _ lease.Lease) {
+		{"with an absence", func(t *testing.T, m *lease.Manager, _ *scriptedStore, _ lease.Lease) {
 			if err := m.Forget(bg, "k"); err != nil {
 				t.Error(err)
 			}
 		}, []string{"in_progress  ", "not_found  "}},
-		{"with a failure", func(t *testing.T, m *lease.Manager, _ *hook, held lease.Lease) {
+		{"with a failure", func(t *testing.T, m *lease.Manager, _ *scriptedStore, held lease.Lease) {
 			if _, err := m.Cancel(bg, "k", held.LeaseID, ""); err != nil {
 				t.Error(err)
 			}
 		}, []string{"in_progress  ", "failed  "}},
-		{"with an error", func(_ *testing.T, _ *lease.Manager, store *hook, _ lease.Lease) { store.away.Store(true) }, []string{"in_progress  ", "error"}},
+		{"with an error", func(_ *testing.T, _ *lease.Manager, store *scriptedStore, _ lease.Lease) { store.away.Store(true) }, []string{"in_progress  ", "error"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := newHook()
+				store := newScriptedStore()
 				m := host(t, store)
 				held := mustTake(t, m, "k", &lease.AcquireOptions{TTL: time.Minute})
 				time.AfterFunc(time.Second, func() { tt.do(t, m, store, held) })
@@ -143,7 +143,7 @@ func TestWatchEnds(t *testing.T) {
 	t.Run("when its caller has seen enough, at any state", func(t *testing.T) {
 		for enough := range 3 {
 			synctest.Test(t, func(t *testing.T) {
-				b := newHook()
+				b := newScriptedStore()
 				m := host(t, b)
 				held := mustTake(t, m, "k", nil)
 				time.AfterFunc(time.Second, func() {
