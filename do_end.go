@@ -226,7 +226,7 @@ func (h *hold) end(caller context.Context, patient bool, op string, c *command) 
 		})()
 		ctx = waits
 	}
-	r := retries{clock: h.m.clock}
+	away := whileAway()
 	why := errNoAnswer
 	unknown := false // whether a try was applied
 	for {
@@ -252,7 +252,7 @@ func (h *hold) end(caller context.Context, patient bool, op string, c *command) 
 			}
 			return ended, err
 		}
-		if !r.tried { // mostly one try is enough, and has a timer of its own
+		if away.waited == 0 { // mostly one try is enough, and has a timer of its own
 			tries, cancel := context.WithCancel(ctx)
 			defer cancel()
 			lasted := max(0, h.m.clock.Now().Sub(began))
@@ -260,7 +260,7 @@ func (h *hold) end(caller context.Context, patient bool, op string, c *command) 
 			defer stop()
 			ctx = tries
 		}
-		if !r.pause(ctx, 0) {
+		if !away.wait(ctx, h.m.clock) {
 			return Lease{}, relabel("do", h.key, why)
 		}
 	}

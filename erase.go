@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ailease/lease/backend"
 )
@@ -18,7 +17,7 @@ func (c *core) erase(ctx context.Context, storeKey string) error {
 	var cause error   // of the unknown outcome of a deletion, if any
 	var erased string // whose deletion has an unknown outcome
 	var refused bool  // perhaps although it was applied
-	pause := settlePauseFirst
+	p := whileUnknown()
 	for range mostTries {
 		e, err := c.get(ctx, storeKey)
 		switch {
@@ -57,11 +56,8 @@ func (c *core) erase(ctx context.Context, storeKey string) error {
 				defer end()
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if !p.wait(ctx, SystemClock()) {
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
-		case <-time.After(pause):
-			pause = min(2*pause, settlePauseMost)
 		}
 	}
 	if cause != nil {

@@ -73,7 +73,10 @@ func TestACheckpointOutlivesItsHolder(t *testing.T) {
 		stop func(t *testing.T, m *lease.Manager, b *scriptedStore, cancel func()) error
 	}{
 		{"that fails", func(*testing.T, *lease.Manager, *scriptedStore, func()) error { return coded("boom") }},
-		{"whose caller goes away", func(_ *testing.T, _ *lease.Manager, _ *scriptedStore, cancel func()) error { cancel(); return context.Canceled }},
+		{"whose caller goes away", func(_ *testing.T, _ *lease.Manager, _ *scriptedStore, cancel func()) error {
+			cancel()
+			return context.Canceled
+		}},
 		{"that vanishes", func(_ *testing.T, _ *lease.Manager, b *scriptedStore, _ func()) error {
 			b.away.Store(true)
 			time.AfterFunc(time.Hour, func() { b.away.Store(false) })
