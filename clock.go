@@ -5,18 +5,17 @@ import (
 	"time"
 )
 
-// Clock tells a [Manager] the time. Implementations are safe for concurrent use.
-//
-// Tests replace it by the clock of package leasetest; programs have no reason to.
+// Clock tells a [Manager] the time. Implementations are safe for concurrent use. Tests replace it
+// by the clock of package leasetest; programs have no reason to.
 type Clock interface {
-	// Now returns the current wall-clock time. Leases carry deadlines from one process to another,
-	// so it must agree between the Managers of one store, within [WithClockSkew]. As with
-	// [time.Now], the difference of two readings should not change when the wall clock is set.
+	// Now returns the wall-clock time. It must agree between the Managers of one store, within
+	// [WithClockSkew]. As with [time.Now], the difference of two readings should not change when
+	// the wall clock is set.
 	Now() time.Time
 
 	// AfterFunc calls f once d has passed, however the wall clock is set meanwhile. f does not
-	// block, and is not called before AfterFunc returns. stop prevents the call if it has not begun
-	// yet, and reports whether it did. It does not wait for a call that has begun.
+	// block, and is not called before AfterFunc returns. stop prevents a call that has not begun
+	// yet, and reports whether it did.
 	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 

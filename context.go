@@ -39,12 +39,10 @@ func FromContext(ctx context.Context) (l Lease, ok bool) {
 	return l, true
 }
 
-// Token returns the fencing token of key, for a write that must not come from a holder who has
-// lost the lease. It looks for a lease of that key from the innermost outwards, and does not ask
-// the store.
-//
-// Errors: [ErrNoLease] if this context holds no lease of key, or holds it no more; in the latter
-// case the error says why, mostly with [ErrLost].
+// Token returns the fencing token of key, for a write that must not come from a holder who has lost
+// the lease. It looks for a lease of that key from the innermost outwards, and does not ask the
+// store. It fails with [ErrNoLease] if this context holds no lease of key, or holds it no more;
+// then the error says why.
 func Token(ctx context.Context, key string) (uint64, error) {
 	for h, ok := holderOf(ctx); ok; h, ok = holderOf(h.within()) {
 		l := h.snapshot()
@@ -60,14 +58,12 @@ func Token(ctx context.Context, key string) (uint64, error) {
 }
 
 // Save stores v as the checkpoint of the innermost lease: JSON of up to 64 KiB, in place of the
-// checkpoint before. If this attempt does not end, the next one finds it with [Load]. It also
-// extends the lease, and costs one write.
-//
-// Save works after the caller of Do has gone, as long as the lease is held: the end of the
-// function's context does not break it off, the end of a context derived from that does.
+// checkpoint before. If this attempt does not end, the next one finds it with [Load]. Save also
+// extends the lease, and costs one write. The end of the function's context does not break it off,
+// as long as the lease is held; the end of a context derived from that does.
 //
 // Errors: [ErrNoLease] outside of [Do]; [ErrInvalid] if v cannot be encoded or is too large;
-// [ErrLost], [ErrFinished] if the function has returned, [ErrUnavailable], [ErrUnreadable],
+// [ErrFinished] if the function has returned; [ErrLost], [ErrUnavailable], [ErrUnreadable],
 // [ErrUnknownOutcome].
 func Save(ctx context.Context, v any) error {
 	h, ok := holderOf(ctx)
@@ -91,9 +87,8 @@ func Save(ctx context.Context, v any) error {
 
 // Load decodes the checkpoint of the innermost lease into v: what this attempt saved last, or else
 // what an earlier one did. It returns false, and leaves v alone, if there is none. It does not ask
-// the store.
-//
-// Errors: [ErrNoLease] outside of [Do]; [ErrResultType] if the checkpoint cannot be decoded into v.
+// the store. Errors: [ErrNoLease] outside of [Do]; [ErrResultType] if the checkpoint cannot be
+// decoded into v.
 func Load(ctx context.Context, v any) (bool, error) {
 	h, ok := holderOf(ctx)
 	if !ok {
@@ -112,8 +107,8 @@ func Load(ctx context.Context, v any) (bool, error) {
 
 // Progress shows v, any JSON of up to 1024 bytes, to all who look at the innermost lease, as
 // [Lease].Progress. It returns at once: the note rides on the next write of the lease, and causes
-// one at most once a second. Outside of [Do] it does nothing. Instead of what cannot be shown, the
-// note says why.
+// one at most once a second. Instead of what cannot be shown, the note says why. Outside of [Do] it
+// does nothing.
 func Progress(ctx context.Context, v any) {
 	h, ok := holderOf(ctx)
 	if !ok {

@@ -11,47 +11,35 @@ const defaultDoTTL = 30 * time.Second
 
 // DoOptions are the options of [Do] and [Exec]. nil and the zero value are the defaults.
 type DoOptions struct {
-	// TTL is how long all others wait if this process dies; 30 seconds unless set, whatever
-	// [WithDefaultTTL] says. Do extends the lease while the function runs. The limits are those of
-	// [AcquireOptions].TTL.
+	// TTL is how long all others wait if this process dies; 30 seconds unless set. Do extends the
+	// lease while the function runs. The limits are those of [AcquireOptions].TTL.
 	TTL time.Duration
 
-	// Grace is how much time the function gets to stop before another caller can take the lease
-	// over, if it could not be extended. A tenth of the TTL, but at most a second, unless set;
-	// from 1 ms to a third of the TTL.
+	// Grace is how much time the function gets to stop, if the lease could not be extended, before
+	// another can take it over. From 1 ms to a third of the TTL; a tenth, but at most a second,
+	// unless set.
 	Grace time.Duration
 
-	// Metadata, Input and Retention are those of [AcquireOptions].
-	Metadata  json.RawMessage
+	Metadata  json.RawMessage // as in [AcquireOptions], like the next two
 	Input     any
 	Retention time.Duration
 
-	// Attempts is for how many failures of the key, from the call's first look on and whoever has
-	// them, callers go on: the one who failed, and those who wait, try again with exponential
+	// Attempts is for how many failures of the key, counted from the start of the call and whoever
+	// has them, callers go on: the one who failed, and those who wait, try again with exponential
 	// back-off. 0 and 1: the first failure is shared, and only later callers try again.
 	Attempts int
 
-	// AtMostOnce is that of [AcquireOptions]: for work that must rather stay undone than be done
-	// twice. A failure is permanent then unless it is marked [Retryable].
-	AtMostOnce bool
-
-	// RetryFailed does the work anew also if a permanent failure stood when Do was called. A
-	// failure that Do has waited for is shared all the same.
-	RetryFailed bool
-
-	// Replace takes the key from work on other input; see [AcquireOptions].Replace. Do asks with
-	// it once, never after it has waited or lost the lease.
-	Replace bool
-
-	// NoWait returns [ErrInProgress] at once if another holds the key.
-	NoWait bool
+	AtMostOnce  bool // as in [AcquireOptions]; a failure is permanent unless marked [Retryable]
+	RetryFailed bool // works anew also if a permanent failure stood when Do was called
+	Replace     bool // as in [AcquireOptions]; asked for once, not after Do has waited
+	NoWait      bool // returns [ErrInProgress] at once if another holds the key
 
 	// Finish keeps the function's context alive when the caller's ends: a client that hangs up
 	// cancels nothing. A caller who waits for another's work still stops waiting.
 	Finish bool
 
-	// ErrorText stores the text of the function's error too, its first 1024 bytes, for all who may
-	// read the lease. Otherwise only its code and SHA-256 are stored.
+	// ErrorText stores the first 1024 bytes of the error's text, for all who may read the lease,
+	// beside its code and SHA-256.
 	ErrorText bool
 }
 
@@ -59,39 +47,35 @@ type DoOptions struct {
 // result to all of them.
 //
 //  1. Callers with one key share one run. The first acquires the lease and runs work; the others
-//     wait, on whichever host they are, and get the same value for as long as the lease is
-//     retained. All of them, the first too, get it as decoded from the JSON that was stored. A
-//     result that cannot be stored or decoded is a permanent failure with code "result".
+//     wait, on whichever host they are. All of them get the same value, the first too, as decoded
+//     from the JSON that was stored. A result that cannot be stored or decoded is a permanent
+//     failure with code "result".
 //  2. A failure is shared by those who were waiting. Whoever calls later tries again, unless work
 //     marked its error [Permanent]. With AtMostOnce a failure is permanent unless work marked its
-//     error [Retryable]. For all of them errors.Is(err, [ErrFailed]) holds and [Code] tells the
+//     error [Retryable]. All of them get an error that is [ErrFailed], of which [Code] tells the
 //     code: what the error's method ErrorCode() string returns, else "error". Where work ran,
-//     errors.As finds the original too. An error without ErrFailed is not work's.
+//     errors.As finds the original too.
 //  3. If the caller's context ends, so does work's. Once work has returned with an error, the lease
 //     is released: the next caller goes on at once, with the checkpoint. With AtMostOnce it fails,
 //     permanently, with code "canceled:" and the cause's. With Finish only waiting ends.
 //  4. work's context ends before anyone else can acquire the lease, by as much as Grace says. Its
-//     [context.Cause] then wraps [ErrLost] and says why. Three things are not announced before they
-//     happen: [Manager.Forget], Replace, and an end by whoever has the lease id; work is told as
-//     soon as the store tells. A result that work returns all the same is stored if nobody took
-//     over.
+//     [context.Cause] wraps [ErrLost] and says why. Three things are told only after they have
+//     happened: [Manager.Forget], Replace, and an end by whoever has the lease id. What work
+//     returns all the same is stored if nobody took over.
 //  5. Do fails at once, with [ErrInProgress], if work calls it again for a key whose lease its
 //     context holds. Two pairs of Do that nest two keys in opposite order wait for each other.
 //  6. If work panics or exits its goroutine, the lease fails with code "panic", and the panic goes
-//     on. Whatever the methods of its error or result do, the lease ends and nothing is left
-//     running.
+//     on. Whatever the methods of its error or result do, the lease ends.
 //  7. With Input, the end of work on other input is [ErrInputMismatch], never its result.
 //  8. Nothing but the store and the scheduler delays the extension of the lease, which is due after
 //     each third of the TTL. A store that is away is asked again until the lease is over.
 //
-// work finds its lease in its context: [FromContext], [Token], [Save], [Load] and [Progress]. It
-// must stop when its context ends. A machine that was suspended may find out late that it has lost
-// the lease; the fencing token guards what must not suffer from that.
+// work must stop when its context ends. In it, [FromContext], [Token], [Save], [Load] and
+// [Progress] find the lease.
 //
 // Errors: [ErrFailed]; [ErrLost]; [ErrInProgress]; [ErrResultType] for what others have stored;
-// those of [Manager.Acquire] and [Manager.Complete]; and the context's. With an error from
-// Complete work was done, and its result is returned too; with [ErrUnavailable] and
-// [ErrUnknownOutcome] the lease could not be ended.
+// those of [Manager.Acquire] and [Manager.Complete]; and the context's. With an error from Complete
+// work was done, and its result is returned too.
 func Do[T any](ctx context.Context, m *Manager, key string, opts *DoOptions, work func(ctx context.Context) (T, error)) (T, error) {
 	var none T
 	if work == nil {
@@ -133,9 +117,8 @@ func Exec(ctx context.Context, m *Manager, key string, opts *DoOptions, work fun
 	return err
 }
 
-// Await waits as [Manager.Wait] does and returns the result, which somebody else's work has.
-//
-// Errors: those of [Manager.Wait] and [Lease.DecodeResult].
+// Await waits as [Manager.Wait] does, and returns the result of what is mostly somebody else's
+// work. Errors: those of Manager.Wait and [Lease.DecodeResult].
 func Await[T any](ctx context.Context, m *Manager, key string) (T, error) {
 	var none, result T
 	l, err := m.Wait(ctx, key)

@@ -7,30 +7,27 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Errors to test for with errors.Is. Every method of [Manager] wraps them in an [*Error].
-// A context's own error comes through as such, and then nothing was written.
+// Errors to test for with errors.Is. Every method of [Manager] wraps them in an [*Error]. With any
+// but ErrUnknownOutcome nothing was written; for an exception see ErrLost. A context's own error
+// comes through as such.
 var (
-	// ErrNotFound means that the key has no lease. It never had one, or it was forgotten, or its
-	// retention is over.
+	// ErrNotFound means that the key has no lease, or none any more.
 	ErrNotFound = errors.New("no such lease")
 
-	// ErrLost means that the lease id does not hold the key. Another caller took the lease over,
-	// or the holder released it. The work must stop. Nothing was written, with one rare exception:
-	// an Acquire or Extend was applied, its answer was lost, and the lease was taken over before
-	// the store could be asked again.
+	// ErrLost means that the lease id does not hold the key: another took the lease over, or the
+	// holder released it. The work must stop. In one rare case something was written: an Acquire or
+	// Extend was applied, and the lease taken over before the store's lost answer could be had.
 	ErrLost = errors.New("lease lost")
 
-	// ErrFinished means that the lease has already ended, with a different outcome or under
-	// another lease id. The work must stop too. [Error].Lease says how it ended.
+	// ErrFinished means that the lease has ended, with another outcome or under another lease id.
+	// The work must stop too. [Error].Lease says how it ended.
 	ErrFinished = errors.New("already finished")
 
-	// ErrInProgress means that another caller holds the lease. [Error].Lease says how it stands.
-	// [Do] returns it with NoWait, or if it would wait for itself; [Lease.DecodeResult] returns it
-	// for a lease that has not ended.
+	// ErrInProgress means that another holds the lease; [Error].Lease says how it stands. [Do]
+	// returns it with NoWait, or if it would wait for itself.
 	ErrInProgress = errors.New("in progress elsewhere")
 
 	// ErrFailed means that the work has failed, here or elsewhere. [Code] tells the error code.
-	// [Do], [Await] and [Lease.DecodeResult] return it.
 	ErrFailed = errors.New("failed")
 
 	// ErrExpired means that the holder went silent or gave the lease back, and nobody has taken
@@ -41,44 +38,36 @@ var (
 	// or that the lease was completed without a result.
 	ErrResultType = errors.New("result of another type")
 
-	// ErrNoLease means that the context belongs to no function under a lease, or to none that
+	// ErrNoLease means that the context is not that of a function under a lease, or of none that
 	// still holds a lease of the key. [Token], [Save] and [Load] return it.
 	ErrNoLease = errors.New("no lease is held here")
 
-	// ErrInvalid means that an argument is outside its limits. errors.As finds a [*FieldError].
-	// Nothing was written.
+	// ErrInvalid means that an argument is outside its limits; errors.As finds a [*FieldError].
 	ErrInvalid = errors.New("invalid argument")
 
-	// ErrInputMismatch means that the key stands for work on another input: both inputs are
-	// known, and they differ.
+	// ErrInputMismatch means that the key stands for work on another input.
 	ErrInputMismatch = errors.New("input mismatch")
 
-	// ErrUnknownOutcome means that the store went away in the middle of a write and did not come
-	// back in time to tell whether it was applied. It may have been, or may still be. The same
-	// call can be repeated safely: Extend, Release, Complete, Fail and Cancel as they are, Acquire
-	// and CheckLock with the same nonce.
+	// ErrUnknownOutcome means that the store went away in the middle of a write, which may have
+	// been applied, or may still be. The call can be repeated safely: Extend, Release, Complete,
+	// Fail and Cancel as they are, Acquire and CheckLock with the same nonce.
 	ErrUnknownOutcome = errors.New("outcome unknown")
 
-	// ErrUnavailable means that the store could not be asked. Nothing was written. If the store
-	// was closed, errors.Is(err, [backend.ErrClosed]) holds too, and asking again is useless.
+	// ErrUnavailable means that the store could not be asked. If it was closed,
+	// errors.Is(err, [backend.ErrClosed]) holds too, and asking again is useless.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrUnreadable means that what the store holds under the key is damaged, or was written by a
-	// newer version of this package. It is never overwritten. [Manager.Forget] removes it if it is
-	// a lease's, [Manager.ForgetLock] if it is a lock's.
+	// ErrUnreadable means that the record of the key is damaged, or of a newer version of this
+	// package. It is never overwritten; [Manager.Forget] and [Manager.ForgetLock] remove it.
 	ErrUnreadable = errors.New("unreadable record")
 )
 
-// Error is what the functions and methods of this package return. It says what was tried, why it
-// failed, and what is known of the lease.
+// Error is what the functions and methods of this package return.
 type Error struct {
-	Op  string // the operation: "acquire", "extend", "do", ...
-	Key string
-	Err error // wraps one of the errors above, or the context's
-
-	// Lease is the state that stood in the way, as read from the store.
-	// Its State is "" if none was read.
-	Lease Lease
+	Op    string // what was tried: "acquire", "extend", "do", ...
+	Key   string
+	Err   error // wraps one of the errors above, or the context's
+	Lease Lease // what stood in the way, as read from the store; its State is "" if nothing was
 }
 
 func (e *Error) Error() string {
@@ -99,7 +88,7 @@ func relabel(op, key string, err error) *Error {
 	return &Error{Op: op, Key: key, Err: err}
 }
 
-// FieldError is an argument outside its limits. errors.Is(err, [ErrInvalid]) holds for it.
+// FieldError is an argument outside its limits. It is [ErrInvalid].
 type FieldError struct {
 	Field   string // as the HTTP API names it: "key", "ttl", "metadata", "error_code", ...
 	Problem string // the limit and the value's size: "3000 bytes, limit 2048"
@@ -139,8 +128,8 @@ func (f *failure) ErrorCode() string { return f.code }
 // outer lease.
 func (f *failure) standing() mark { return unmarked }
 
-// Code returns the error code of a failure: of the caller's own work under [Do], or of somebody
-// else's. It returns "" if errors.Is(err, [ErrFailed]) does not hold.
+// Code returns the error code if errors.Is(err, [ErrFailed]), of the caller's own work under [Do]
+// or of somebody else's; else "".
 func Code(err error) (code string) {
 	defer func() {
 		if recover() != nil { // by a method of an error in the chain
@@ -182,8 +171,8 @@ func (e *marked) standing() mark { return e.mark }
 func Permanent(err error) error { return markAs(err, permanent) }
 
 // Retryable marks the error of a function under [Do]: nothing was done, and whoever calls next may
-// try again, also under AtMostOnce. Without AtMostOnce that is the default. The text and the chain
-// of err stay as they are. Retryable(nil) is nil.
+// try again, also under AtMostOnce; without, that is the default. The text and the chain of err
+// stay as they are. Retryable(nil) is nil.
 func Retryable(err error) error { return markAs(err, retryable) }
 
 func markAs(err error, m mark) error {

@@ -10,52 +10,34 @@ import (
 )
 
 // KeyOf returns a key that equal values share, whichever program made them and in whatever order
-// their members stand. The same tool call, made again by a retry, by a second agent or on another
-// host, asks for the same lease.
-//
-//	key, err := lease.KeyOf("send_email", arguments)
-//
-// The prefix says what is done, such as the tool's name. It has from 1 to 191 characters, which
-// leaves room for the rest of the key, and no control characters. The value is anything that
-// [json.Marshal] takes. A [json.RawMessage] or [json.Marshaler] stands for the JSON that it is.
+// their members stand: a tool call that is made again asks for the same lease. The prefix says what
+// is done, such as "send_email". It has from 1 to 191 characters, none of them a control character.
+// The value is anything that [json.Marshal] takes.
 //
 // # The recipe, for other languages
 //
 // The key is the prefix, a colon, and the SHA-256 of the value's canonical JSON in 64 lower-case
 // hexadecimal digits. Canonical JSON is that of RFC 8785 (JCS), in UTF-8: no white space; members
 // sorted by the UTF-16 code units of their names; strings and numbers as ECMAScript's
-// JSON.stringify writes them. Three values, their canonical JSON, and their keys:
+// JSON.stringify writes them. A value, its canonical JSON, and its key:
 //
-//	null
-//	null
-//	tool:74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b
-//
-//	{"b": 1.0, "a": [true, "<\u00e9>"]}
-//	{"a":[true,"<é>"],"b":1}
-//	tool:39a44a99f9f0c36ad45f1182231dacee8a07f4006abf942cabae702abcf76464
-//
-//	{"\uff41": 1e-7, "\ud83d\ude00": 1e21}
-//	{"😀":1e+21,"ａ":1e-7}
-//	tool:5fab6f6868fc03d0756c10772bfcb3af1e0489b3998e8225dea803ddd1d7a0ed
+//	{"\uff41": 1e-7, "b": 1.0, "\ud83d\ude00": [1e21, "<\u00e9>", null]}
+//	{"b":1,"😀":[1e+21,"<é>",null],"ａ":1e-7}
+//	tool:27b8e1d9eb545cce96951ca7bb144d1b1d5cbe1d395394476f7f298eca570e51
 //
 // # Values without a key
 //
-// KeyOf refuses a value that has no canonical JSON, or that could share it with another value
-// that was meant otherwise. The error is an [*Error], and errors.Is(err, [ErrInvalid]) holds.
-// There is no key for
+// A value that has no canonical JSON, or could share it with another, is [ErrInvalid]:
 //
 //   - numbers from 2^53 up to 1e21, of either sign, and larger ones that are written as integers:
 //     two ids could round to one 64-bit float. Pass an id as a string.
 //   - numbers beyond the largest 64-bit float. All others are rounded to one: 1.0 is 1.
-//   - objects with two members of one name.
+//   - objects with two members of one name, and more than 256 levels of arrays and objects.
 //   - strings that are not Unicode: with invalid UTF-8, or in JSON with half a surrogate pair, such
-//     as "\ud800". A type that marshals itself answers for its own strings: if it wrote U+FFFD
-//     instead, then U+FFFD is its value.
-//   - more than 256 arrays and objects within each other.
+//     as "\ud800". A type that marshals itself answers for its own strings.
 //
-// Nothing else is made equal. Null and a missing member, an é of one code point and one of two,
-// and one instant in two time zones are different values. The key keeps nothing secret: whoever
-// guesses the value can see that the guess is right.
+// Nothing else is made equal: null and a missing member, or one instant in two time zones, are
+// different values. The key keeps nothing secret: whoever guesses the value can check the guess.
 func KeyOf(prefix string, v any) (string, error) {
 	fail := func(err error) (string, error) { return "", &Error{Op: "key of", Key: prefix, Err: err} }
 	if err := checkPrefix(prefix); err != nil {

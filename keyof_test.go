@@ -36,10 +36,14 @@ func ExampleKeyOf() {
 	// send_email:e3541ec2943f24b4110c9bc72c13aea135fa589248a93ccd6cc080911cf4505d
 }
 
-// The vectors of KeyOf's documentation, and some more. An implementation in another language can be
+// The vector of KeyOf's documentation, and some more. An implementation in another language can be
 // held to them.
 func TestKeyOfVectors(t *testing.T) {
 	for _, tt := range []struct{ name, prefix, value, key string }{
+		{
+			"that of the documentation", "tool", `{"\uff41": 1e-7, "b": 1.0, "\ud83d\ude00": [1e21, "<\u00e9>", null]}`,
+			"tool:27b8e1d9eb545cce96951ca7bb144d1b1d5cbe1d395394476f7f298eca570e51",
+		},
 		{"null", "tool", `null`, "tool:74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b"},
 		{"members out of order", "tool", `{"b": 1.0, "a": [true, "<é>"]}`, "tool:39a44a99f9f0c36ad45f1182231dacee8a07f4006abf942cabae702abcf76464"},
 		{"an emoji before a letter of a greater UTF-16 code unit", "tool", `{"\uff41": 1e-7, "\ud83d\ude00": 1e21}`, "tool:5fab6f6868fc03d0756c10772bfcb3af1e0489b3998e8225dea803ddd1d7a0ed"},

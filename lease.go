@@ -12,14 +12,8 @@ type Lease struct {
 	Key     string
 	State   State
 	LeaseID string // the capability to extend and end the lease: show it to its holder alone
-
-	// Version is 1 for a key's first lease and grows by one with each accepted change.
-	Version uint64
-
-	// Token is the fencing token. It grows with every acquisition of the key for ever, not by one,
-	// also after the key was forgotten. A resource that remembers the greatest token it has seen,
-	// and refuses smaller ones, is safe from holders who do not know yet that they lost the lease.
-	Token uint64
+	Version uint64 // 1 for a key's first lease, and one more for each accepted change
+	Token   uint64 // the fencing token: greater with each acquisition, for ever, but not by one
 
 	Attempt     int           // 1 for a key's first lease, and one more for each acquisition
 	Failures    int           // how many leases of the key have failed, without RetryFailed or Replace
@@ -53,42 +47,36 @@ type AcquireOptions struct {
 	// is clamped; [Lease].TTL says what was granted.
 	TTL time.Duration
 
-	// Metadata is a JSON object for others to read, up to 2048 bytes unless set otherwise.
-	Metadata json.RawMessage
+	Metadata json.RawMessage // a JSON object for others to read, up to 2048 bytes unless set otherwise
 
-	// Nonce makes the call safe to repeat after a lost answer: while the lease that it acquired is
-	// in progress, the same nonce gets that lease again. Up to 256 bytes, random for each call.
-	// Never derive it from the key or the message: two workers with one nonce would both hold the
-	// lease.
+	// Nonce makes the call safe to repeat: while the lease that it acquired is in progress, the
+	// same nonce gets that lease again. Up to 256 bytes, random for each call. Never derive it from
+	// the key or the message: two workers with one nonce would both hold the lease.
 	Nonce string
 
 	// Input is what the work is about: any value that [KeyOf] takes. If the key is known with
 	// other input, Acquire returns [ErrInputMismatch]: somebody uses one key for two things. Only
 	// a hash of it is stored.
-	Input any
-
-	// InputHash is the hash of the input if the caller has one, up to 256 bytes. Not with Input.
-	InputHash string
+	Input     any
+	InputHash string // if the caller has it; not with Input; up to 256 bytes
 
 	// Retention is how long the lease stays readable once it has ended. 0: the Manager's, 7 days
-	// unless set. At least a minute, at most [WithMaxRetention]; else [ErrInvalid].
+	// unless set. At least a minute, at most [WithMaxRetention].
 	Retention time.Duration
 
-	// RetryFailed acquires anew also what has failed for good, or is not open to AtMostOnce: for
-	// a caller who has looked.
+	// RetryFailed acquires anew also what has failed for good, or is not open to AtMostOnce.
 	RetryFailed bool
 
-	// AtMostOnce is for work that must rather stay undone than be done twice. The lease is never
-	// taken over because it expired: past its deadline it reads as failed, with code "expired",
-	// and its holder may still end it. It begins only if the key is new, or if an earlier
-	// at-most-once lease was released or failed retryably. Over other work that stopped half-way
-	// Acquire answers that it failed, with code "expired", "released" or its own.
+	// AtMostOnce is for work that must rather stay undone than be done twice. The lease is not
+	// taken over: past its deadline it reads as failed, with code "expired", and its holder may
+	// still end it. It begins only if the key is new, or if an earlier at-most-once lease was
+	// released or failed retryably. Other work that stopped half-way reads as failed too, with code
+	// "expired", "released" or its own.
 	AtMostOnce bool
 
 	// Replace takes the key from work on other input, in whatever state, unless that is
-	// AtMostOnce: newer input has overtaken it. The old holder's calls return [ErrLost]; its
-	// fencing token guards what it still writes. With the same input it changes nothing. It
-	// needs Input or InputHash, and does not go with AtMostOnce.
+	// AtMostOnce: newer input has overtaken it. The old holder's calls return [ErrLost]. It needs
+	// Input or InputHash, and does not go with AtMostOnce.
 	Replace bool
 }
 
@@ -113,33 +101,25 @@ func (o *AcquireOptions) input() (hash string, err error) {
 	return hash, checkString("input_hash", hash, maxIDBytes)
 }
 
-// ExtendOptions are the options of [Manager.Extend]. nil and the zero value extend the lease by
-// its own TTL and change nothing else.
+// ExtendOptions are the options of [Manager.Extend]. nil and the zero value extend the lease by its
+// own TTL and change nothing else.
 type ExtendOptions struct {
-	// TTL is the time that the lease has left from now on; 0: its own TTL. The limits are those of
-	// [AcquireOptions].TTL.
-	TTL time.Duration
-
-	// Metadata replaces that of the lease; nil leaves it as it is.
-	Metadata json.RawMessage
+	TTL      time.Duration   // what the lease has left from now on; 0: its own TTL; limits as in [AcquireOptions]
+	Metadata json.RawMessage // replaces that of the lease; nil leaves it as it is
 
 	// Checkpoint is what the next attempt shall know if this one does not end: JSON of up to
-	// 64 KiB, in place of the checkpoint before. nil leaves it as it is. It is dropped when the
-	// lease completes, and else kept until the key is forgotten or replaced.
+	// 64 KiB, in place of the checkpoint before. nil leaves it as it is. It is kept until the lease
+	// completes, or the key is forgotten or replaced.
 	Checkpoint json.RawMessage
 
-	// CheckpointSeq orders checkpoints that may overtake each other on their way: if it is not
-	// above the one that stands, Extend succeeds and changes nothing. 0 for no order. It counts
-	// within one lease.
+	// CheckpointSeq orders the checkpoints of a lease that may overtake each other on their way:
+	// unless it is above that of the one that stands, Extend changes nothing. 0 for no order.
 	CheckpointSeq uint64
 }
 
 // Completion is how a lease ends well.
 type Completion struct {
-	// Result is anything that encoding/json encodes, up to 256 KiB as JSON unless set otherwise.
-	// A [json.RawMessage] is stored as it is. nil is no result.
-	Result any
-
+	Result     any    // what encoding/json encodes, up to 256 KiB unless set otherwise; nil for none
 	ResultHash string // up to 256 bytes; stored as given
 }
 
@@ -149,17 +129,13 @@ type Failure struct {
 	Hash string // up to 256 bytes; stored as given, to recognise an error without storing its text
 	Text string // up to 1024 bytes, for people; think of what an error's text may give away
 
-	// Retryable lets whoever asks next acquire the lease anew. Otherwise the failure stands until
-	// its retention is over.
-	Retryable bool
+	Retryable bool // whoever asks next acquires the lease anew; else the failure stands
 }
 
 // DecodeResult decodes the result of a completed lease into v, a pointer. A *struct{} takes any
-// result, and none.
-//
-// Errors: [ErrFailed], of which [Code] tells the error code; [ErrExpired], [ErrNotFound] and
-// [ErrInProgress] for a lease that has not ended; [ErrResultType] if there is no result, or it
-// cannot be decoded into v. Each is an [*Error] that carries l.
+// result, and none. Errors, each an [*Error] that carries l: [ErrFailed], of which [Code] tells the
+// error code; [ErrExpired], [ErrNotFound] and [ErrInProgress] for a lease that has not ended;
+// [ErrResultType] if there is no result, or it cannot be decoded into v.
 func (l Lease) DecodeResult(v any) error {
 	if err := l.decode(v); err != nil {
 		return &Error{Op: "decode result", Key: l.Key, Err: err, Lease: l}

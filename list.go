@@ -24,9 +24,8 @@ type Filter struct {
 // meanwhile; what begins or is forgotten meanwhile may be missed.
 //
 // A record that cannot be read comes with [ErrUnreadable] and a Lease of which only the key is
-// known, whatever state is asked for, and the listing goes on. Any other error comes with a zero
-// Lease and ends it: [ErrInvalid], [ErrUnavailable], the context's, and one that is
-// [errors.ErrUnsupported] for a backend that is no [backend.Lister].
+// known, and the listing goes on. Any other error comes with a zero Lease and ends it;
+// [errors.ErrUnsupported] is that of a backend that is no [backend.Lister].
 func (m *Manager) List(ctx context.Context, filter *Filter) iter.Seq2[Lease, error] {
 	var f Filter
 	if filter != nil {

@@ -8,19 +8,16 @@ import (
 	"time"
 )
 
-// LockOptions are the options of [Manager.CheckLock]. nil and the zero value are the defaults.
+// LockOptions are the options of [Manager.CheckLock]. nil and the zero value are the defaults. TTL
+// and Metadata are as in [AcquireOptions].
 type LockOptions struct {
-	// TTL is how long the key stays locked. Its default and limits are those of
-	// [AcquireOptions].TTL.
-	TTL time.Duration
+	TTL      time.Duration // how long the key stays locked
+	Metadata json.RawMessage
 
 	// Nonce makes the call safe to repeat: as long as the key is locked by a call with this nonce,
 	// a call with the same nonce is told again that it locked the key. Up to 256 bytes, random for
-	// each call; see [AcquireOptions].Nonce.
+	// each call.
 	Nonce string
-
-	// Metadata is a JSON object for others to read, up to 2048 bytes unless set otherwise.
-	Metadata json.RawMessage
 }
 
 // Lock is what is known of a locked key at the time of a call. It is a copy.
@@ -35,16 +32,13 @@ type Lock struct {
 
 // CheckLock locks key for short work that must not be done twice: a charge, an email. If locked is
 // true, the caller is the first, and does the work. For everybody else it is false until the TTL
-// and the clock skew have passed. There is nothing to extend, to complete or to release.
-// Locks and leases of one key do not see each other.
+// and the clock skew have passed. There is nothing to extend, to complete or to release. Locks and
+// leases of one key do not see each other.
 //
-// A lock is at most once: if the caller dies, nobody does the work until the TTL has passed. A
-// caller whose answer was lost may ask again with the same Nonce; without one it would take its
-// own lock for another's. For work that must get done there is [Manager.Acquire]. If the TTL is
-// over while the first caller still works, the next one works too.
-//
-// Errors: [ErrInvalid], [ErrUnavailable], [ErrUnreadable], [ErrUnknownOutcome]. With the last the
-// key may be locked, and by this call.
+// If the caller dies, nobody does the work until the TTL has passed; for work that must get done
+// there is [Manager.Acquire]. If the TTL is over while the first caller still works, the next one
+// works too. After [ErrUnknownOutcome] the key may be locked, and by this call, which may be
+// repeated with the same Nonce.
 func (m *Manager) CheckLock(ctx context.Context, key string, opts *LockOptions) (l Lock, locked bool, err error) {
 	var o LockOptions
 	if opts != nil {
@@ -70,11 +64,8 @@ func (m *Manager) CheckLock(ctx context.Context, key string, opts *LockOptions) 
 }
 
 // ForgetLock unlocks key, for an operator who knows that the work was not done, or that the lock
-// stems from a clock that was wrong. The next to ask locks the key anew. It removes unreadable
-// records too.
-//
-// Errors: [ErrNotFound] if the key is not locked, [ErrInvalid], [ErrUnavailable],
-// [ErrUnknownOutcome].
+// stems from a clock that was wrong. The next to ask locks the key anew. Unreadable records are
+// removed too. A key that is not locked is [ErrNotFound].
 func (m *Manager) ForgetLock(ctx context.Context, key string) error {
 	return m.forget(ctx, "forget lock", key, m.lockKey(key))
 }

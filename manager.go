@@ -11,8 +11,11 @@ import (
 )
 
 // Manager grants leases on the keys of one namespace of a store. It is safe for concurrent use.
-// There is nothing to close: it runs goroutines only while Do, Wait or Watch is under way or
+// There is nothing to close: it runs goroutines only while [Do], Wait or Watch is under way or
 // events are delivered, and the backend belongs to whoever opened it.
+//
+// All methods on a key may return [ErrInvalid], [ErrUnavailable], [ErrUnreadable] and the context's
+// error, and those that write [ErrUnknownOutcome]. Their own comments name the others.
 type Manager struct {
 	*core
 	namespace string
@@ -35,7 +38,7 @@ func NewManager(b backend.Backend, opts ...Option) (*Manager, error) {
 }
 
 // InNamespace returns a Manager like m for another namespace of the same store, with the limits of
-// [WithNamespace]. It is cheap: make one per call if that is convenient.
+// [WithNamespace]. It is cheap.
 func (m *Manager) InNamespace(name string) (*Manager, error) {
 	if err := checkNamespace(name); err != nil {
 		return nil, &Error{Op: "in namespace", Err: err}
@@ -49,14 +52,11 @@ func (m *Manager) storeKey(key string) string { return m.namespace + "/" + key }
 
 // Acquire asks for the lease of key. If acquired is true, the caller is its only holder until
 // [Lease].ExpiresAt. It must do the work and then call Complete, Fail, Cancel or Release with the
-// LeaseID. Otherwise the lease is in progress elsewhere, or has completed or failed and is
-// returned as it stands, with its result.
+// LeaseID. Otherwise the lease is in progress elsewhere, or has completed or failed for good, and
+// is returned as it stands, with its result.
 //
-// A failure that is retryable does not stand in the way: the lease is acquired anew.
-//
-// Errors: [ErrInvalid], [ErrInputMismatch], [ErrUnavailable], [ErrUnreadable],
-// [ErrUnknownOutcome]; [ErrLost] if the lease was acquired, but taken over or replaced before the
-// store's lost answer could be had again.
+// Errors: [ErrInputMismatch]; [ErrLost] if the lease was acquired, but taken over or replaced
+// before the store's lost answer could be had again.
 func (m *Manager) Acquire(ctx context.Context, key string, opts *AcquireOptions) (l Lease, acquired bool, err error) {
 	return m.acquire(ctx, key, opts, 0)
 }
@@ -95,10 +95,7 @@ func (m *Manager) acquire(ctx context.Context, key string, opts *AcquireOptions,
 }
 
 // Extend sets the time left of a lease; it never adds to it. It works also past the deadline, as
-// long as nobody took over.
-//
-// Errors: [ErrNotFound], [ErrLost], [ErrFinished], [ErrInvalid], [ErrUnavailable],
-// [ErrUnreadable], [ErrUnknownOutcome].
+// long as nobody took over. Errors: [ErrNotFound], [ErrLost], [ErrFinished].
 func (m *Manager) Extend(ctx context.Context, key, leaseID string, opts *ExtendOptions) (Lease, error) {
 	var o ExtendOptions
 	if opts != nil {
@@ -125,18 +122,14 @@ func (m *Manager) extend(ctx context.Context, key string, c *command, err error)
 }
 
 // Release gives a lease back without an end: nothing more will be done under it, and the next to
-// ask acquires it at once, with the checkpoint. For an at-most-once lease it also says that
-// nothing was done. Repeating it succeeds and changes nothing. It works also past the deadline, as
-// long as nobody took over.
-//
-// Errors: as for [Manager.Extend].
+// ask acquires it at once, with the checkpoint. For an at-most-once lease it also says that nothing
+// was done. It counts past the deadline, and may be repeated. Errors: as for [Manager.Extend].
 func (m *Manager) Release(ctx context.Context, key, leaseID string) (Lease, error) {
 	return m.end(ctx, "release", key, &command{verb: verbRelease, leaseID: leaseID}, nil)
 }
 
 // Complete ends a lease as completed. It counts also past the deadline, as long as nobody took
 // over: the work is done. Repeating it with the same arguments succeeds and changes nothing.
-//
 // Errors: as for [Manager.Extend].
 func (m *Manager) Complete(ctx context.Context, key, leaseID string, done Completion) (Lease, error) {
 	result, err := m.encodeResult(done.Result)
@@ -149,7 +142,6 @@ func (m *Manager) Complete(ctx context.Context, key, leaseID string, done Comple
 }
 
 // Fail ends a lease as failed. Like Complete it counts past the deadline, and may be repeated.
-//
 // Errors: as for [Manager.Extend].
 func (m *Manager) Fail(ctx context.Context, key, leaseID string, f Failure) (Lease, error) {
 	c, err := m.failing(leaseID, f)
@@ -172,9 +164,8 @@ func (m *Manager) failing(leaseID string, f Failure) (*command, error) {
 }
 
 // Cancel ends a lease as failed for good, with the error code "canceled", or "canceled:" and the
-// reason if there is one, which has up to 256 bytes unless set otherwise.
-//
-// Errors: as for [Manager.Extend].
+// reason if there is one, which has up to 256 bytes unless set otherwise. Errors: as for
+// [Manager.Extend].
 func (m *Manager) Cancel(ctx context.Context, key, leaseID, reason string) (Lease, error) {
 	code := "canceled"
 	if reason != "" {
@@ -192,8 +183,6 @@ func (m *Manager) end(ctx context.Context, op, key string, c *command, err error
 
 // Status tells how the lease of key stands, with its result. That there is none is an answer,
 // [StateNotFound], and not an error.
-//
-// Errors: [ErrInvalid], [ErrUnavailable], [ErrUnreadable].
 func (m *Manager) Status(ctx context.Context, key string) (Lease, error) {
 	err := m.checkKey(key)
 	if err == nil {
@@ -209,11 +198,9 @@ func (m *Manager) Status(ctx context.Context, key string) (Lease, error) {
 	return Lease{}, &Error{Op: "status", Key: key, Err: err}
 }
 
-// Forget erases the lease of key, in whatever state, for an operator who knows that nobody works
-// on it. The key can be acquired as if new; a holder learns of it at its next call. It removes
-// unreadable records too.
-//
-// Errors: [ErrNotFound], [ErrInvalid], [ErrUnavailable], [ErrUnknownOutcome].
+// Forget erases the lease of key, in whatever state, for an operator who knows that nobody works on
+// it. The key can be acquired as if new; a holder learns of it at its next call. Unreadable records
+// are removed too. A key without a lease is [ErrNotFound].
 func (m *Manager) Forget(ctx context.Context, key string) error {
 	return m.forget(ctx, "forget", key, m.storeKey(key))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Option changes a default of [NewManager], which reports values out of range.
+// Option changes a default of [NewManager].
 type Option func(*settings)
 
 type settings struct {
@@ -55,20 +55,18 @@ func defaults() settings {
 // WithClock sets the clock; the default is [SystemClock]. For tests.
 func WithClock(c Clock) Option { return func(s *settings) { s.clock = c } }
 
-// WithLogger sets where the Manager logs the events of leases, each at the level that stands at
-// its [EventKind]. The default discards them. Lease ids and payloads are never logged.
-// Like observers, the logger is called off the path of operations; see [WithObserver].
+// WithLogger sets where the Manager logs the events of leases, each at the level that stands at its
+// [EventKind]; nowhere unless set. Lease ids and payloads are never logged. The logger is called as
+// observers are; see [WithObserver].
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) { s.logger, s.logs = l, true }
 }
 
 // WithObserver has f called with each [Event], for metrics and traces. It may be given more than
-// once; every observer is called.
-//
-// Observers are called by a goroutine of the Manager, one event at a time and in order. No
-// operation waits for them: up to 1024 events wait, and those beyond are dropped and counted in
-// [Event].Dropped. [Manager.Flush] waits for those that are under way. An observer that panics is
-// logged.
+// once; every observer is called, by a goroutine of the Manager, one event at a time and in order.
+// No operation waits for observers: up to 1024 events wait, and those beyond are dropped and
+// counted in [Event].Dropped. [Manager.Flush] waits for those that are under way. An observer that
+// panics is logged.
 func WithObserver(f func(Event)) Option {
 	return func(s *settings) {
 		if f != nil {
@@ -79,41 +77,39 @@ func WithObserver(f func(Event)) Option {
 
 // WithNamespace sets the namespace, "default" unless set: 1 to 64 of the characters a-z, A-Z, 0-9,
 // '.', '_' and '-'. Managers of different namespaces share a store without seeing each other's
-// keys. See also [Manager.InNamespace].
+// keys; see [Manager.InNamespace].
 func WithNamespace(name string) Option { return func(s *settings) { s.namespace = name } }
 
 // WithDefaultTTL sets the TTL of a lease or lock that is acquired without one; 1 hour unless set.
-// It does not reach [Do], whose leases last 30 seconds unless [DoOptions].TTL is set.
+// [Do] has a default of its own, 30 seconds.
 func WithDefaultTTL(d time.Duration) Option { return func(s *settings) { s.defaultTTL = d } }
 
-// WithMinTTL sets the shortest TTL that may be asked for; 1 second unless set, which is also the
-// least. A shorter one is [ErrInvalid].
+// WithMinTTL sets the shortest TTL; 1 second unless set, the least. A shorter one is [ErrInvalid].
 func WithMinTTL(d time.Duration) Option { return func(s *settings) { s.minTTL = d } }
 
-// WithMaxTTL sets the longest TTL that is granted; 30 days unless set. A longer one is clamped.
+// WithMaxTTL sets the longest TTL; 30 days unless set. A longer one is clamped.
 func WithMaxTTL(d time.Duration) Option { return func(s *settings) { s.maxTTL = d } }
 
 // WithRetention sets how long an ended lease stays readable unless it has a retention of its own,
-// and how long an unfinished one is remembered past its deadline. 7 days unless set, at least
-// 1 second.
+// and how long an unfinished one is remembered past its deadline. 7 days unless set, at least 1
+// second.
 func WithRetention(d time.Duration) Option { return func(s *settings) { s.retention = d } }
 
-// WithMaxRetention sets the longest that [AcquireOptions].Retention may be; 30 days unless set, at
-// least 1 minute. A longer one is [ErrInvalid].
+// WithMaxRetention sets the longest [AcquireOptions].Retention; 30 days unless set, at least 1
+// minute. A longer one is [ErrInvalid].
 func WithMaxRetention(d time.Duration) Option { return func(s *settings) { s.maxRetention = d } }
 
 // WithClockSkew sets by how much the clocks of the Managers of one store may differ, at most an
-// hour. 0 unless set, which is right for one host. Give every Manager of a store the same value.
-// Include the largest step by which a clock may be adjusted while leases are held.
-// An expired lease is taken over that much later than its deadline.
+// hour. 0 unless set, which is right for one host. Give every Manager of a store the same value,
+// and include the largest step by which a clock may be adjusted. An expired lease is taken over
+// that much later than its deadline.
 func WithClockSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
 
 // WithRetryAfter sets the longest that [Lease].RetryAfter tells a poller to wait; 5 seconds unless
 // set, at least 1 second.
 func WithRetryAfter(d time.Duration) Option { return func(s *settings) { s.retryAfter = d } }
 
-// WithMaxKeyChars sets how many characters (code points) a key may have; 256 unless set, which is
-// also the most.
+// WithMaxKeyChars sets how many code points a key may have; 256 unless set, the most.
 func WithMaxKeyChars(n int) Option { return func(s *settings) { s.maxKeyChars = n } }
 
 // WithMaxMetadataBytes sets how long metadata may be, as compact JSON; 2048 unless set.

@@ -16,28 +16,21 @@ const (
 	askAgain     = time.Second
 )
 
-// Wait waits until the lease of key has ended or expired, and returns how it then stands, with its
-// result. If it is not in progress, or there is none ([StateNotFound]), Wait returns at once. While
-// the lease is extended, or taken over by another caller, Wait goes on.
+// Wait waits until the lease of key has ended, or has expired so that another may take it over, and
+// returns how it then stands, with its result. If it is not in progress, or there is none
+// ([StateNotFound]), Wait returns at once. While the lease is extended, or taken over, Wait goes
+// on.
 //
-// If the backend can watch, the end is pushed. All callers that wait for one key through one
-// Manager, and through those made from it by [Manager.InNamespace], share one watch. Other backends
-// are asked from time to time. If the store goes away, Wait waits for it until half a minute after
-// the deadline.
-//
-// A lease counts as expired once another caller may take it over, which is [WithClockSkew] later
-// than its deadline.
-//
-// Errors: as for [Manager.Status], and the context's.
+// If the backend can watch, the end is pushed, and all who wait for one key in one process share
+// one watch. Other backends are asked from time to time. If the store goes away, Wait waits for it
+// until half a minute after the deadline.
 func (m *Manager) Wait(ctx context.Context, key string) (Lease, error) {
 	return m.await(ctx, "wait", key, nil)
 }
 
-// Watch yields the lease of key as it stands, then each time that it changes, and last as it has
-// ended or expired, when [Manager.Wait] would return. It may skip a state that is followed by
-// another. An error comes with a zero Lease, and ends the sequence.
-//
-// Errors: as for [Manager.Wait].
+// Watch yields the lease of key as it stands, then each time that it changes, and last as it stands
+// when [Manager.Wait] would return. It may skip a state that is followed by another. An error comes
+// with a zero Lease, and ends the sequence.
 func (m *Manager) Watch(ctx context.Context, key string) iter.Seq2[Lease, error] {
 	return func(yield func(Lease, error) bool) {
 		more := true
