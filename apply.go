@@ -18,7 +18,7 @@ import (
 type core struct {
 	settings
 	backend  backend.Backend
-	known    known
+	cache    cache
 	watches  watches
 	events   events
 	suspects once
@@ -28,7 +28,7 @@ type core struct {
 
 func newCore(b backend.Backend, s settings) *core {
 	c := &core{settings: s, backend: b, opBase: "op_" + rand.Text() + "_"}
-	c.known.m = make(map[string]stored)
+	c.cache.m = make(map[string]stored)
 	c.watches.m = make(map[string]*watch)
 	return c
 }
@@ -79,7 +79,7 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 	if err := ctx.Err(); err != nil {
 		return applied{}, err
 	}
-	cur, guess := c.known.get(storeKey)
+	cur, guess := c.cache.get(storeKey)
 	if !guess {
 		guess = cmd.verb == verbAcquire || cmd.verb == verbLock
 	} else if cur.rec == nil {
@@ -92,7 +92,7 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 			if cur, err = c.load(ctx, storeKey); err != nil {
 				return applied{}, err
 			}
-			c.known.put(storeKey, cur)
+			c.cache.put(storeKey, cur)
 			fresh = true
 		}
 		now := c.clock.Now().UTC().Round(0)
@@ -109,10 +109,10 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 		}
 		s, v, err := c.write(ctx, storeKey, cmd, cur, next, now, began)
 		if err != nil {
-			c.known.drop(storeKey)
+			c.cache.drop(storeKey)
 			return applied{}, err
 		}
-		c.known.put(storeKey, s)
+		c.cache.put(storeKey, s)
 		if v == wasApplied {
 			return applied{next, out, now}, nil
 		}

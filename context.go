@@ -59,8 +59,11 @@ func Token(ctx context.Context, key string) (uint64, error) {
 
 // Save stores v as the checkpoint of the innermost lease: JSON of up to 64 KiB, in place of the
 // checkpoint before. If this attempt does not end, the next one finds it with [Load]. Save also
-// extends the lease, and costs one write. The end of the function's context does not break it off,
-// as long as the lease is held; the end of a context derived from that does.
+// extends the lease, and costs one write.
+//
+// Once the function's context has ended, because the caller has gone, Save still works for as long
+// as the lease is held. So a loop looks at ctx.Err() itself. Before that, the end of a derived
+// context breaks Save off.
 //
 // Errors: [ErrNoLease] outside of [Do]; [ErrInvalid] if v cannot be encoded or is too large;
 // [ErrFinished] if the function has returned; [ErrLost], [ErrUnavailable], [ErrUnreadable],

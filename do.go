@@ -24,18 +24,19 @@ type DoOptions struct {
 	Input     any
 	Retention time.Duration
 
-	// Attempts is for how many failures of the key, counted from the start of the call and whoever
-	// has them, callers go on: the one who failed, and those who wait, try again with exponential
-	// back-off. 0 and 1: the first failure is shared, and only later callers try again.
+	// Attempts is how often in all, whoever makes them, the work is tried during the call: who
+	// failed, and those who wait, try again with exponential back-off. 0 and 1: the first failure
+	// is shared, and only later callers try again.
 	Attempts int
 
 	AtMostOnce  bool // as in [AcquireOptions]; a failure is permanent unless marked [Retryable]
 	RetryFailed bool // works anew also if a permanent failure stood when Do was called
 	Replace     bool // as in [AcquireOptions]; asked for once, not after Do has waited
-	NoWait      bool // returns [ErrInProgress] at once if another holds the key
+	NoWait      bool // returns [ErrInProgress] at once if another holds the key, and leaves it
 
-	// Finish keeps the function's context alive when the caller's ends: a client that hangs up
-	// cancels nothing. A caller who waits for another's work still stops waiting.
+	// Finish keeps the function's context alive when the caller's ends, as if a client hangs up,
+	// and Do goes on too until the function returns. Only a caller who waits for another's work
+	// stops waiting.
 	Finish bool
 
 	// ErrorText stores the first 1024 bytes of the error's text, for all who may read the lease,
@@ -48,8 +49,8 @@ type DoOptions struct {
 //
 //  1. Callers with one key share one run. The first acquires the lease and runs work; the others
 //     wait, on whichever host they are. All of them get the same value, the first too, as decoded
-//     from the JSON that was stored. A result that cannot be stored or decoded is a permanent
-//     failure with code "result".
+//     from the JSON that was stored. A result that cannot be stored, such as one above 256 KiB, or
+//     not decoded, is a permanent failure with code "result".
 //  2. A failure is shared by those who were waiting. Whoever calls later tries again, unless work
 //     marked its error [Permanent]. With AtMostOnce a failure is permanent unless work marked its
 //     error [Retryable]. All of them get an error that is [ErrFailed], of which [Code] tells the
@@ -57,7 +58,7 @@ type DoOptions struct {
 //     errors.As finds the original too.
 //  3. If the caller's context ends, so does work's. Once work has returned with an error, the lease
 //     is released: the next caller goes on at once, with the checkpoint. With AtMostOnce it fails,
-//     permanently, with code "canceled:" and the cause's. With Finish only waiting ends.
+//     permanently, with code "canceled:" and the cause's. With Finish work and Do go on.
 //  4. work's context ends before anyone else can acquire the lease, by as much as Grace says. Its
 //     [context.Cause] wraps [ErrLost] and says why. Three things are told only after they have
 //     happened: [Manager.Forget], Replace, and an end by whoever has the lease id. What work
@@ -66,16 +67,17 @@ type DoOptions struct {
 //     context holds. Two pairs of Do that nest two keys in opposite order wait for each other.
 //  6. If work panics or exits its goroutine, the lease fails with code "panic", and the panic goes
 //     on. Whatever the methods of its error or result do, the lease ends.
-//  7. With Input, the end of work on other input is [ErrInputMismatch], never its result.
+//  7. With Input, a key that stands for other input is [ErrInputMismatch] at once.
 //  8. Nothing but the store and the scheduler delays the extension of the lease, which is due after
 //     each third of the TTL. A store that is away is asked again until the lease is over.
 //
-// work must stop when its context ends. In it, [FromContext], [Token], [Save], [Load] and
-// [Progress] find the lease.
+// work must stop when its context ends: until it returns, Do does not, and the lease is extended.
+// In the context [FromContext], [Token], [Save], [Load] and [Progress] find the lease.
 //
 // Errors: [ErrFailed]; [ErrLost]; [ErrInProgress]; [ErrResultType] for what others have stored;
-// those of [Manager.Acquire] and [Manager.Complete]; and the context's. With an error from Complete
-// work was done, and its result is returned too.
+// those of [Manager.Acquire] and [Manager.Complete]; and the context's. Test for the first two
+// first: they may wrap what work returned, such as the end of a context. With an error from
+// Complete work was done, and its result is returned too.
 func Do[T any](ctx context.Context, m *Manager, key string, opts *DoOptions, work func(ctx context.Context) (T, error)) (T, error) {
 	var none T
 	if work == nil {
@@ -109,6 +111,7 @@ func Do[T any](ctx context.Context, m *Manager, key string, opts *DoOptions, wor
 }
 
 // Exec is [Do] for work without a result. A lease that was completed with a result serves as well.
+// A nil error does not tell who did the work; a variable that work sets does.
 func Exec(ctx context.Context, m *Manager, key string, opts *DoOptions, work func(ctx context.Context) error) error {
 	if work == nil {
 		return &Error{Op: "do", Key: key, Err: &FieldError{"work", "must not be nil"}}

@@ -52,6 +52,9 @@ func TestACallerWhoseContextEndsReleases(t *testing.T) {
 			var e ending
 			err := mustExec(t, ctx, m, "k", nil, untilItEnds(&e))
 			mustNotFail(t, err, way.err)
+			if e, ok := errors.AsType[*lease.Error](err); !ok || !e.Lease.Released || e.Lease.Attempt != 1 {
+				t.Errorf("the error tells of the lease %+v, want it released", e.Lease)
+			}
 			if e.after != time.Second || !errors.Is(e.cause, context.Cause(ctx)) {
 				t.Errorf("the function's context ended after %v with %v", e.after, e.cause)
 			}
@@ -201,6 +204,9 @@ func TestACallerWhoWaitsStopsWaiting(t *testing.T) {
 			begun := time.Now()
 			_, err := mustNotRun[int](t, ctx, m, "k", &lease.DoOptions{Finish: finish})
 			mustNotFail(t, err, context.DeadlineExceeded)
+			if e, ok := errors.AsType[*lease.Error](err); !ok || e.Lease.State != lease.StateInProgress || e.Lease.RetryAfter <= 0 {
+				t.Errorf("the error tells of the lease %+v, want the one that it waited for", e.Lease)
+			}
 			if took := time.Since(begun); took != time.Minute {
 				t.Errorf("it waited for %v", took)
 			}

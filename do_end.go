@@ -46,12 +46,16 @@ func (h *hold) endFailed(caller context.Context, why error) error {
 	gone := caller.Err() != nil
 	switch {
 	case lost != nil:
-		return h.wrap(lost, why)
-	case gone && (!h.AtMostOnce || v.mark == retryable):
-		if _, err := h.end(caller, true, "release", &command{verb: verbRelease}); err != nil {
-			why = fmt.Errorf("%w (and the lease could not be released: %w)", why, err)
+		if why == h.ctx.Err() { // says no more, and would be taken for the end of the caller's context
+			return &Error{Op: "do", Key: h.key, Err: lost, Lease: h.snapshot()}
 		}
-		return h.wrap(caller.Err(), why)
+		return h.wrap(lost, why, h.snapshot())
+	case gone && (!h.AtMostOnce || v.mark == retryable):
+		l, err := h.end(caller, true, "release", &command{verb: verbRelease})
+		if err != nil {
+			why, l = fmt.Errorf("%w (and the lease could not be released: %w)", why, err), h.snapshot()
+		}
+		return h.wrap(caller.Err(), why, l)
 	case gone:
 		v.code = codeCanceled + h.codeOfCause(caller)
 		v.mark = permanent
@@ -69,13 +73,13 @@ func (h *hold) endBroken(caller context.Context, v verdictOf) {
 }
 
 // wrap joins what ended Do with what the function made of it.
-func (h *hold) wrap(cause, why error) error {
+func (h *hold) wrap(cause, why error, l Lease) error {
 	said := false
 	guard(func() { said = errors.Is(why, cause) })
 	if said {
-		return &Error{Op: "do", Key: h.key, Err: relabel("do", h.key, why).Err, Lease: h.snapshot()}
+		return &Error{Op: "do", Key: h.key, Err: relabel("do", h.key, why).Err, Lease: l}
 	}
-	return &Error{Op: "do", Key: h.key, Err: fmt.Errorf("%w: %w", cause, why), Lease: h.snapshot()}
+	return &Error{Op: "do", Key: h.key, Err: fmt.Errorf("%w: %w", cause, why), Lease: l}
 }
 
 // fail fails the lease. The error that it returns is that failure, because of why.
@@ -94,7 +98,7 @@ func (h *hold) fail(caller context.Context, v verdictOf, why error) error {
 	}
 	if err != nil {
 		if errors.Is(err, ErrLost) || errors.Is(err, ErrFinished) || errors.Is(err, ErrNotFound) {
-			return h.wrap(relabel("do", h.key, err).Err, why)
+			return h.wrap(relabel("do", h.key, err).Err, why, h.snapshot())
 		}
 		why = fmt.Errorf("%w (and that could not be recorded: %w)", why, err)
 		l = h.snapshot()

@@ -67,7 +67,7 @@ type Error struct {
 	Op    string // what was tried: "acquire", "extend", "do", ...
 	Key   string
 	Err   error // wraps one of the errors above, or the context's
-	Lease Lease // what stood in the way, as read from the store; its State is "" if nothing was
+	Lease Lease // how it stands, as far as that was read from the store; its State is "" if it was not
 }
 
 func (e *Error) Error() string {
@@ -166,8 +166,8 @@ func (e *marked) Unwrap() error  { return e.error }
 func (e *marked) standing() mark { return e.mark }
 
 // Permanent marks the error of a function under [Do]: the failure stands until its retention is
-// over, and later callers get it too. The text and the chain of err stay as they are.
-// Permanent(nil) is nil.
+// over, and later callers get it too, unless the caller has gone: then the lease is released all
+// the same. The text and the chain of err stay as they are. Permanent(nil) is nil.
 func Permanent(err error) error { return markAs(err, permanent) }
 
 // Retryable marks the error of a function under [Do]: nothing was done, and whoever calls next may

@@ -226,7 +226,7 @@ func (o *once) add(id string) (first bool) {
 	if _, ok := o.m[id]; ok {
 		return false
 	}
-	if o.m == nil || len(o.m) >= mostKnown {
+	if o.m == nil || len(o.m) >= mostCached {
 		o.m = make(map[string]struct{})
 	}
 	o.m[id] = struct{}{}

@@ -16,7 +16,7 @@ type Lease struct {
 	Token   uint64 // the fencing token: greater with each acquisition, for ever, but not by one
 
 	Attempt     int           // 1 for a key's first lease, and one more for each acquisition
-	Failures    int           // how many leases of the key have failed, without RetryFailed or Replace
+	Failures    int           // how many have failed since the key's first lease, or RetryFailed or Replace
 	TTL         time.Duration // as granted when the lease was acquired or last extended
 	TTLLeft     time.Duration // until the deadline; 0 unless in progress
 	ExpiresAt   time.Time     // the deadline, by the clock of the Manager that set it
@@ -54,9 +54,9 @@ type AcquireOptions struct {
 	// the key or the message: two workers with one nonce would both hold the lease.
 	Nonce string
 
-	// Input is what the work is about: any value that [KeyOf] takes. If the key is known with
-	// other input, Acquire returns [ErrInputMismatch]: somebody uses one key for two things. Only
-	// a hash of it is stored.
+	// Input is what the work is about: any value that [KeyOf] takes, a []byte for a raw body. If
+	// the key is known with other input, Acquire returns [ErrInputMismatch]: somebody uses one key
+	// for two things. Only a hash of it is stored.
 	Input     any
 	InputHash string // if the caller has it; not with Input; up to 256 bytes
 
@@ -64,7 +64,7 @@ type AcquireOptions struct {
 	// unless set. At least a minute, at most [WithMaxRetention].
 	Retention time.Duration
 
-	// RetryFailed acquires anew also what has failed for good, or is not open to AtMostOnce.
+	// RetryFailed acquires anew also what has failed for good, or what AtMostOnce leaves alone.
 	RetryFailed bool
 
 	// AtMostOnce is for work that must rather stay undone than be done twice. The lease is not

@@ -200,7 +200,8 @@ func (m *Manager) Status(ctx context.Context, key string) (Lease, error) {
 
 // Forget erases the lease of key, in whatever state, for an operator who knows that nobody works on
 // it. The key can be acquired as if new; a holder learns of it at its next call. Unreadable records
-// are removed too. A key without a lease is [ErrNotFound].
+// are removed too. A key without a lease is [ErrNotFound]. To redo what has failed, RetryFailed is
+// better: it takes no lease that has begun meanwhile, and keeps the checkpoint.
 func (m *Manager) Forget(ctx context.Context, key string) error {
 	return m.forget(ctx, "forget", key, m.storeKey(key))
 }

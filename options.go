@@ -100,9 +100,9 @@ func WithRetention(d time.Duration) Option { return func(s *settings) { s.retent
 func WithMaxRetention(d time.Duration) Option { return func(s *settings) { s.maxRetention = d } }
 
 // WithClockSkew sets by how much the clocks of the Managers of one store may differ, at most an
-// hour. 0 unless set, which is right for one host. Give every Manager of a store the same value,
-// and include the largest step by which a clock may be adjusted. An expired lease is taken over
-// that much later than its deadline.
+// hour. 0 unless set, which is right for one host; for hosts that NTP keeps, a second or two. Give
+// every Manager of a store the same value, and include the largest step by which a clock may be
+// adjusted. An expired lease is taken over that much later than its deadline.
 func WithClockSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
 
 // WithRetryAfter sets the longest that [Lease].RetryAfter tells a poller to wait; 5 seconds unless

@@ -61,7 +61,11 @@ func (m *Manager) await(ctx context.Context, op, key string, each func(Lease) bo
 	}
 	s, err := m.core.await(ctx, m.storeKey(key), tell)
 	if err != nil {
-		return Lease{}, &Error{Op: op, Key: key, Err: err}
+		e := &Error{Op: op, Key: key, Err: err}
+		if s.rec != nil {
+			e.Lease = m.view(key, s.rec, m.clock.Now())
+		}
+		return Lease{}, e
 	}
 	l := m.view(key, s.rec, m.clock.Now())
 	if l.State == StateExpired {
@@ -89,6 +93,7 @@ type waiting struct {
 }
 
 // await returns what lies under storeKey as soon as it is not held any more, or each returns false.
+// What comes with an error is what was last seen.
 func (c *core) await(ctx context.Context, storeKey string, each func(stored) bool) (stored, error) {
 	w := &waiting{core: c, storeKey: storeKey, each: each}
 	var awaySince time.Time
@@ -102,7 +107,7 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 		switch {
 		case err == nil:
 			awaySince = time.Time{}
-			c.known.put(storeKey, s) // for who acquires it next
+			c.cache.put(storeKey, s) // for who acquires it next
 			if !c.held(s.rec, now) {
 				return s, nil
 			}
@@ -110,12 +115,12 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 				return s, nil
 			}
 		case w.subscription == nil || !errors.Is(err, ErrUnavailable) || isClosed(err):
-			return stored{}, err
+			return w.cur, err
 		case c.held(w.cur.rec, now): // there is time yet
 		case awaySince.IsZero():
 			awaySince = now
 		case now.Sub(awaySince) > storeAwayFor:
-			return stored{}, err
+			return w.cur, err
 		}
 		if w.subscription == nil {
 			// The watch tells what changes from now on. What has changed since the store was asked
@@ -126,7 +131,7 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 		}
 		if s, ended, err := w.next(ctx, err != nil); ended || err != nil {
 			if err == nil {
-				c.known.put(storeKey, s)
+				c.cache.put(storeKey, s)
 			}
 			return s, err
 		}
@@ -155,10 +160,10 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 		n := w.subscription.last()
 		switch {
 		case n.final != nil:
-			return stored{}, false, n.final
+			return w.cur, false, n.final
 		case n.number == w.seen: // no news
 		case n.err != nil && n.revision > w.cur.revision:
-			return stored{}, false, n.err
+			return w.cur, false, n.err
 		case n.rec == nil: // has no revision that would tell whether it is older than what the store said: ask
 			w.seen = n.number
 			return stored{}, false, nil
@@ -192,7 +197,7 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 		w.timer.set(left)
 		select {
 		case <-ctx.Done():
-			return stored{}, false, ctx.Err()
+			return w.cur, false, ctx.Err()
 		case <-w.subscription.C:
 		case <-w.timer.C:
 			if away || unsure {

@@ -31,6 +31,8 @@ func TestWaitsThatFail(t *testing.T) {
 		time.Sleep(time.Minute)
 		if l, err := w.mustReturn(t); !errors.Is(err, context.DeadlineExceeded) || l.Key != "" {
 			t.Errorf("when the context ended Wait returned %+v, %v", l, err)
+		} else if e, ok := errors.AsType[*lease.Error](err); !ok || e.Lease.State != lease.StateInProgress {
+			t.Errorf("when the context ended the error told of the lease %+v", e.Lease)
 		}
 		if _, err := startWait(waits, m, "k").mustReturn(t); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("with a context that had ended: %v", err)

@@ -102,7 +102,7 @@ var ablations = []ablation{
 	},
 	{
 		"the same outcome compares whether a failure is retryable", patched.Patch{
-			File: "command.go",
+			File: "state_command.go",
 			Old:  "\tif retryable {\n\t\tkind = \"failed, retryable\"\n\t}\n",
 			New:  "",
 		},

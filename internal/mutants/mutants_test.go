@@ -74,7 +74,7 @@ var mutants = []struct {
 		patched.Patch{File: "do_keep.go", Old: "if d.Finish {", New: "if false {"},
 		"TestFinish"},
 	{"Grace means nothing",
-		patched.Patch{File: "term.go", Old: "if grace > 0 {", New: "if false {"},
+		patched.Patch{File: "do_term.go", Old: "if grace > 0 {", New: "if false {"},
 		"TestTermTable"},
 	{"observers are called on the path of the operation",
 		patched.Patch{File: "events.go", Old: "c.enqueue(delivery{ctx: context.WithoutCancel(ctx), event: e})", New: "for _, observe := range c.observers {\n\t\tobserve(e)\n\t}"},

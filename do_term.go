@@ -8,7 +8,7 @@ import (
 
 // term is the pure half of holding a lease: until when nobody else can acquire it, when it is to
 // be extended, and when to give up. It reads no clock and asks no store; do_keep.go tells it what
-// happened. term_test.go has its table.
+// happened. do_term_test.go has its table.
 //
 // What the store may hold counts, not what it should: an extension that is under way, or whose
 // outcome is unknown, may have set the deadline, or not. So the earliest that is possible counts.
@@ -129,5 +129,5 @@ func (t *term) giveUp() error {
 	if why == nil {
 		why = errors.New("the store has not answered")
 	}
-	return t.lose(fmt.Errorf("it could not be extended in time: %w", why))
+	return t.lose(fmt.Errorf("it could not be extended in time: %v", why)) // its kind is ErrLost alone
 }

@@ -172,11 +172,11 @@ func TestTermIsLostOnce(t *testing.T) {
 		{"given up before the store has answered", []termStep{{0, termAsk}, {0, termGiveUp}},
 			"lease lost: it could not be extended in time: the store has not answered", ErrLost},
 		{"given up because the store is away", []termStep{{0, termAsk}, {0, termAway}, {0, termGiveUp}},
-			"lease lost: it could not be extended in time: store unavailable: no route", ErrUnavailable},
+			"lease lost: it could not be extended in time: store unavailable: no route", ErrLost},
 		{"given up because answers were lost", []termStep{{0, termAsk}, {0, termUnknown}, {0, termGiveUp}},
-			"lease lost: it could not be extended in time: outcome unknown: reset", ErrUnknownOutcome},
+			"lease lost: it could not be extended in time: outcome unknown: reset", ErrLost},
 		{"a caller that broke off is not the reason", []termStep{{0, termAsk}, {0, termAway}, {0, termAsk}, {0, termCut}, {0, termGiveUp}},
-			"lease lost: it could not be extended in time: store unavailable: no route", ErrUnavailable},
+			"lease lost: it could not be extended in time: store unavailable: no route", ErrLost},
 		{"an old trouble is not the reason", []termStep{{0, termAsk}, {0, termAway}, {0, termAsk}, {0, termGranted(2)}, {0, termGiveUp}},
 			"lease lost: it could not be extended in time: the store has not answered", ErrLost},
 		{"the first reason stands", []termStep{{0, loses(taken)}, {0, loses(ErrFinished)}, {0, termGiveUp}}, "lease lost: taken over", taken},
@@ -190,6 +190,9 @@ func TestTermIsLostOnce(t *testing.T) {
 			}
 			if m.lost == nil || m.lost.Error() != tt.says || !errors.Is(m.lost, tt.is) || !errors.Is(m.lost, ErrLost) {
 				t.Errorf("lost: %v, want %s", m.lost, tt.says)
+			}
+			if errors.Is(m.lost, ErrUnavailable) || errors.Is(m.lost, ErrUnknownOutcome) {
+				t.Errorf("%v says of a write what it does not know", m.lost)
 			}
 			if strings.Count(m.lost.Error(), "lease lost") != 1 {
 				t.Errorf("it says so twice: %v", m.lost)

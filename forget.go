@@ -13,7 +13,7 @@ import (
 // again, but only for the lease or lock that it set out to erase: a key that was acquired anew
 // meanwhile is left alone.
 func (c *core) erase(ctx context.Context, storeKey string) error {
-	defer c.known.drop(storeKey)
+	defer c.cache.drop(storeKey)
 	var cause error   // of the unknown outcome of a deletion, if any
 	var erased string // whose deletion has an unknown outcome
 	var refused bool  // perhaps although it was applied
