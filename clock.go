@@ -8,7 +8,7 @@ import (
 // Clock tells a [Manager] the time. Implementations are safe for concurrent use. Tests replace it
 // by the clock of package leasetest; programs have no reason to.
 type Clock interface {
-	// Now returns the wall-clock time. It must agree between the Managers of one store, within
+	// Now returns the wall-clock time. The Managers of one store must agree on it, within
 	// [WithClockSkew]. As with [time.Now], the difference of two readings should not change when
 	// the wall clock is set.
 	Now() time.Time

@@ -41,8 +41,7 @@ func FromContext(ctx context.Context) (l Lease, ok bool) {
 
 // Token returns the fencing token of key, for a write that must not come from a holder who has lost
 // the lease. It looks for a lease of that key from the innermost outwards, and does not ask the
-// store. It fails with [ErrNoLease] if this context holds no lease of key, or holds it no more;
-// then the error says why.
+// store. If this context holds no lease of key, or none any more, the error is [ErrNoLease].
 func Token(ctx context.Context, key string) (uint64, error) {
 	for h, ok := holderOf(ctx); ok; h, ok = holderOf(h.within()) {
 		l := h.snapshot()

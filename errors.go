@@ -11,8 +11,10 @@ import (
 // but ErrUnknownOutcome nothing was written; for an exception see ErrLost. A context's own error
 // comes through as such.
 var (
-	// ErrNotFound means that the key has no lease, or none any more.
-	ErrNotFound = errors.New("no such lease")
+	ErrNotFound      = errors.New("no such lease")    // the key has no lease, or none any more
+	ErrFailed        = errors.New("failed")           // the work, here or elsewhere; [Code] tells with which code
+	ErrInvalid       = errors.New("invalid argument") // outside its limits; errors.As finds a [*FieldError]
+	ErrInputMismatch = errors.New("input mismatch")   // the key stands for work on another input
 
 	// ErrLost means that the lease id does not hold the key: another took the lease over, or the
 	// holder released it. The work must stop. In one rare case something was written: an Acquire or
@@ -27,9 +29,6 @@ var (
 	// returns it with NoWait, or if it would wait for itself.
 	ErrInProgress = errors.New("in progress elsewhere")
 
-	// ErrFailed means that the work has failed, here or elsewhere. [Code] tells the error code.
-	ErrFailed = errors.New("failed")
-
 	// ErrExpired means that the holder went silent or gave the lease back, and nobody has taken
 	// it over yet. [Await] and [Lease.DecodeResult] return it.
 	ErrExpired = errors.New("expired")
@@ -41,12 +40,6 @@ var (
 	// ErrNoLease means that the context is not that of a function under a lease, or of none that
 	// still holds a lease of the key. [Token], [Save] and [Load] return it.
 	ErrNoLease = errors.New("no lease is held here")
-
-	// ErrInvalid means that an argument is outside its limits; errors.As finds a [*FieldError].
-	ErrInvalid = errors.New("invalid argument")
-
-	// ErrInputMismatch means that the key stands for work on another input.
-	ErrInputMismatch = errors.New("input mismatch")
 
 	// ErrUnknownOutcome means that the store went away in the middle of a write, which may have
 	// been applied, or may still be. The call can be repeated safely: Extend, Release, Complete,

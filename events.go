@@ -44,9 +44,8 @@ func (k EventKind) level() slog.Level {
 }
 
 // Event is something that happened to a lease, as far as this Manager knows; what it does not know
-// is zero. [EventLost] describes the lease that was lost if [Do] held it, else the one that stands
-// in its place. Locks have no events but conflict_retried, outcome_settled, clock_suspect and
-// unreadable.
+// is zero. [EventLost] describes the lease that was lost if [Do] held it, else the one in its
+// place. Locks have only conflict_retried, outcome_settled, clock_suspect and unreadable.
 type Event struct {
 	Kind      EventKind
 	Namespace string
@@ -136,9 +135,9 @@ func (c *core) guarded(f func()) {
 	f()
 }
 
-// Flush waits until the observers and the logger have been called for every event of the operations
-// that have returned, or until ctx ends. A program that exits without it may lose the last ones.
-// Observers must not call it.
+// Flush waits until observers and the logger have been told of all operations that have returned,
+// or until ctx ends. A program that exits without it may lose the last events. Observers must not
+// call it.
 func (m *Manager) Flush(ctx context.Context) error {
 	d := delivery{flushed: make(chan struct{})}
 	m.enqueue(d)

@@ -31,13 +31,13 @@ import (
 //
 //   - numbers from 2^53 up to 1e21, of either sign, and larger ones that are written as integers:
 //     two ids could round to one 64-bit float. Pass an id as a string.
-//   - numbers beyond the largest 64-bit float. All others are rounded to one: 1.0 is 1.
+//   - numbers beyond the largest 64-bit float; others are rounded to one.
 //   - objects with two members of one name, and more than 256 levels of arrays and objects.
 //   - strings that are not Unicode: with invalid UTF-8, or in JSON with half a surrogate pair, such
 //     as "\ud800". A type that marshals itself answers for its own strings.
 //
-// Nothing else is made equal: null and a missing member, or one instant in two time zones, are
-// different values. The key keeps nothing secret: whoever guesses the value can check the guess.
+// Null and a missing member are different values. The key keeps nothing secret: whoever guesses the
+// value can check the guess.
 func KeyOf(prefix string, v any) (string, error) {
 	fail := func(err error) (string, error) { return "", &Error{Op: "key of", Key: prefix, Err: err} }
 	if err := checkPrefix(prefix); err != nil {

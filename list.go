@@ -21,11 +21,10 @@ type Filter struct {
 
 // List yields the leases that the filter chooses, in no particular order, each as Status would
 // report it when the iteration reaches it, but without its result. The caller may change leases
-// meanwhile; what begins or is forgotten meanwhile may be missed.
-//
-// A record that cannot be read comes with [ErrUnreadable] and a Lease of which only the key is
-// known, and the listing goes on. Any other error comes with a zero Lease and ends it;
-// [errors.ErrUnsupported] is that of a backend that is no [backend.Lister].
+// meanwhile; what begins or is forgotten meanwhile may be missed. A record that cannot be read
+// comes with [ErrUnreadable] and a Lease of which only the key is known, and the listing goes on.
+// Any other error ends it; [errors.ErrUnsupported] is that of a backend that is no
+// [backend.Lister].
 func (m *Manager) List(ctx context.Context, filter *Filter) iter.Seq2[Lease, error] {
 	var f Filter
 	if filter != nil {

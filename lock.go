@@ -32,13 +32,10 @@ type Lock struct {
 
 // CheckLock locks key for short work that must not be done twice: a charge, an email. If locked is
 // true, the caller is the first, and does the work. For everybody else it is false until the TTL
-// and the clock skew have passed. There is nothing to extend, to complete or to release. Locks and
-// leases of one key do not see each other.
-//
-// If the caller dies, nobody does the work until the TTL has passed; for work that must get done
-// there is [Manager.Acquire]. If the TTL is over while the first caller still works, the next one
-// works too. After [ErrUnknownOutcome] the key may be locked, and by this call, which may be
-// repeated with the same Nonce.
+// and the clock skew have passed, also if the first one has died; for work that must get done there
+// is [Manager.Acquire]. If the TTL is over while the first caller still works, the next one works
+// too. Locks and leases of one key do not see each other. After [ErrUnknownOutcome] the key may be
+// locked, and by this call, which may be repeated with the same Nonce.
 func (m *Manager) CheckLock(ctx context.Context, key string, opts *LockOptions) (l Lock, locked bool, err error) {
 	var o LockOptions
 	if opts != nil {

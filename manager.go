@@ -12,10 +12,9 @@ import (
 
 // Manager grants leases on the keys of one namespace of a store. It is safe for concurrent use.
 // There is nothing to close: it runs goroutines only while [Do], Wait or Watch is under way or
-// events are delivered, and the backend belongs to whoever opened it.
-//
-// All methods on a key may return [ErrInvalid], [ErrUnavailable], [ErrUnreadable] and the context's
-// error, and those that write [ErrUnknownOutcome]. Their own comments name the others.
+// events are delivered. All methods on a key may return [ErrInvalid], [ErrUnavailable],
+// [ErrUnreadable] and the context's error, and those that write [ErrUnknownOutcome]. Their own
+// comments name the others.
 type Manager struct {
 	*core
 	namespace string
@@ -94,8 +93,8 @@ func (m *Manager) acquire(ctx context.Context, key string, opts *AcquireOptions,
 	return l, err == nil && (out.writes() || out == outAcquiredAgain), err
 }
 
-// Extend sets the time left of a lease; it never adds to it. It works also past the deadline, as
-// long as nobody took over. Errors: [ErrNotFound], [ErrLost], [ErrFinished].
+// Extend sets the time left of a lease; it never adds to it. It works past the deadline too, unless
+// somebody took over. Errors: [ErrNotFound], [ErrLost], [ErrFinished].
 func (m *Manager) Extend(ctx context.Context, key, leaseID string, opts *ExtendOptions) (Lease, error) {
 	var o ExtendOptions
 	if opts != nil {
@@ -128,9 +127,8 @@ func (m *Manager) Release(ctx context.Context, key, leaseID string) (Lease, erro
 	return m.end(ctx, "release", key, &command{verb: verbRelease, leaseID: leaseID}, nil)
 }
 
-// Complete ends a lease as completed. It counts also past the deadline, as long as nobody took
-// over: the work is done. Repeating it with the same arguments succeeds and changes nothing.
-// Errors: as for [Manager.Extend].
+// Complete ends a lease as completed, past the deadline too, unless somebody took over: the work is
+// done. Repeating it with the same arguments changes nothing. Errors: as for [Manager.Extend].
 func (m *Manager) Complete(ctx context.Context, key, leaseID string, done Completion) (Lease, error) {
 	result, err := m.encodeResult(done.Result)
 	return m.end(ctx, "complete", key, &command{
@@ -141,7 +139,7 @@ func (m *Manager) Complete(ctx context.Context, key, leaseID string, done Comple
 	}, cmp.Or(err, checkString("result_hash", done.ResultHash, maxIDBytes)))
 }
 
-// Fail ends a lease as failed. Like Complete it counts past the deadline, and may be repeated.
+// Fail ends a lease as failed. It counts past the deadline, and may be repeated, as Complete.
 // Errors: as for [Manager.Extend].
 func (m *Manager) Fail(ctx context.Context, key, leaseID string, f Failure) (Lease, error) {
 	c, err := m.failing(leaseID, f)
@@ -164,8 +162,7 @@ func (m *Manager) failing(leaseID string, f Failure) (*command, error) {
 }
 
 // Cancel ends a lease as failed for good, with the error code "canceled", or "canceled:" and the
-// reason if there is one, which has up to 256 bytes unless set otherwise. Errors: as for
-// [Manager.Extend].
+// reason, of up to 256 bytes unless set otherwise. Errors: as for [Manager.Extend].
 func (m *Manager) Cancel(ctx context.Context, key, leaseID, reason string) (Lease, error) {
 	code := "canceled"
 	if reason != "" {

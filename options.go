@@ -76,8 +76,7 @@ func WithObserver(f func(Event)) Option {
 }
 
 // WithNamespace sets the namespace, "default" unless set: 1 to 64 of the characters a-z, A-Z, 0-9,
-// '.', '_' and '-'. Managers of different namespaces share a store without seeing each other's
-// keys; see [Manager.InNamespace].
+// '.', '_' and '-'. Namespaces share a store without seeing each other's keys.
 func WithNamespace(name string) Option { return func(s *settings) { s.namespace = name } }
 
 // WithDefaultTTL sets the TTL of a lease or lock that is acquired without one; 1 hour unless set.
@@ -91,8 +90,7 @@ func WithMinTTL(d time.Duration) Option { return func(s *settings) { s.minTTL = 
 func WithMaxTTL(d time.Duration) Option { return func(s *settings) { s.maxTTL = d } }
 
 // WithRetention sets how long an ended lease stays readable unless it has a retention of its own,
-// and how long an unfinished one is remembered past its deadline. 7 days unless set, at least 1
-// second.
+// and how long an unfinished one is remembered. 7 days unless set, at least 1 second.
 func WithRetention(d time.Duration) Option { return func(s *settings) { s.retention = d } }
 
 // WithMaxRetention sets the longest [AcquireOptions].Retention; 30 days unless set, at least 1
