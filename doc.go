@@ -44,8 +44,8 @@
 //
 // # Three traps to know on day one
 //
-//   - A key stands for one piece of work, done once. Call Do with the key "report" tomorrow, and
-//     you get today's report. Put what tells the work apart into the key: "report_2026-11-24".
+//   - A key stands for one piece of work, done once. Do with the key "report" gives today's report
+//     tomorrow too. Put what tells the work apart into the key: "report_2026-11-24".
 //   - A caller who goes away stops the work. If a client hangs up, the context of its HTTP request
 //     ends, and so does the function's; the lease is released, and the next caller begins again.
 //     With [DoOptions].Finish the work goes on.

@@ -25,8 +25,6 @@ import (
 //	{"b":1,"😀":[1e+21,"<é>",null],"ａ":1e-7}
 //	tool:27b8e1d9eb545cce96951ca7bb144d1b1d5cbe1d395394476f7f298eca570e51
 //
-// # Values without a key
-//
 // A value that has no canonical JSON, or could share it with another, is [ErrInvalid]:
 //
 //   - numbers from 2^53 up to 1e21, of either sign, and larger ones that are written as integers:
