@@ -34,6 +34,7 @@ type hold struct {
 	pending  json.RawMessage // a progress note to be written; nil for none
 	giveUp   func() bool     // stops the timer that gives the lease up
 	armed    int             // counts these timers
+	fires    time.Time       // when the last of them is due
 	changed  chan struct{}   // of capacity 1: what the goroutine waits for may have changed
 	done     chan struct{}   // closed when the goroutine has ended; nil, as changed is, until it is started
 	returned bool            // the function has: nobody may extend the lease any more
@@ -99,21 +100,23 @@ func (h *hold) over() error {
 }
 
 // arm sets when the lease is given up. The timer is trusted, and no clock looked at when it fires:
-// a wall clock may have been set. But a timer that is late is not set anew, or it would be late
-// twice. The caller holds h.mu.
+// a wall clock may have been set. If its time has come, and none is left, it is not set anew, or it
+// would be late twice. The caller holds h.mu.
 func (h *hold) arm(now time.Time) {
 	if h.over() != nil {
 		return
 	}
+	left := max(0, h.term.left(now))
 	if h.giveUp != nil {
+		if left == 0 && !now.Before(h.fires) {
+			h.wake()
+			return
+		}
 		h.giveUp()
 	}
 	h.armed++
-	n, left := h.armed, h.term.left(now)
-	if left <= 0 && h.giveUp != nil {
-		h.lose(nil)
-		return
-	}
+	n := h.armed
+	h.fires = now.Add(left)
 	h.giveUp = h.m.clock.AfterFunc(left, func() { h.timeUp(n) })
 	h.wake()
 }
