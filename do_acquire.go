@@ -17,11 +17,11 @@ type doing struct {
 	acquire AcquireOptions
 	input   string // hash; "" if none is stated
 	limit   int    // so many failures of the key end it; 0 before the first look
-	pauses  pauses // between attempts
+	pauses  backoff
 }
 
 func newDoing(m *Manager, key string, opts *DoOptions) (*doing, error) {
-	d := &doing{m: m, key: key, pauses: afterFailure()}
+	d := &doing{m: m, key: key}
 	if opts != nil {
 		d.DoOptions = *opts
 	}
@@ -63,8 +63,8 @@ func (d *doing) looked(failures int) {
 // begin acquires the lease, or returns how it has ended. The Lease that comes with ErrInProgress is
 // the one that stands in the way.
 func (d *doing) begin(ctx context.Context) (*hold, Lease, error) {
-	away, waited := whileAway(), false
-	var awaySince time.Time
+	r := retries{clock: d.m.clock}
+	waited := false
 	var unknown error // of an earlier try: what it has written may stand
 	if l, itself := d.wouldReplaceItself(ctx); itself {
 		return nil, l, errItself
@@ -80,16 +80,13 @@ func (d *doing) begin(ctx context.Context) (*hold, Lease, error) {
 		switch {
 		case isClosed(err):
 			return nil, Lease{}, err
-		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable) && (!awaySince.IsZero() || waited):
+		case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrUnavailable) && (r.tried || waited):
 			// The lease may be ours: the nonce makes asking again safe, and nobody else would work
 			// for a whole TTL. Or we have waited for it long enough not to give up for a moment.
 			if errors.Is(err, ErrUnknownOutcome) {
 				unknown = err
 			}
-			if awaySince.IsZero() {
-				awaySince = d.m.clock.Now()
-			}
-			if d.m.clock.Now().Sub(awaySince) >= storeAwayFor || !away.wait(ctx, d.m.clock) {
+			if !r.pause(ctx, storeAwayFor) {
 				return nil, Lease{}, cmp.Or(unknown, err)
 			}
 			continue
@@ -113,10 +110,7 @@ func (d *doing) begin(ctx context.Context) (*hold, Lease, error) {
 			if h != nil {
 				return h, l, nil
 			}
-			if awaySince.IsZero() {
-				awaySince = d.m.clock.Now()
-			}
-			if !away.wait(ctx, d.m.clock) {
+			if !r.pause(ctx, 0) {
 				return nil, Lease{}, d.giveBack(ctx, l.LeaseID)
 			}
 			continue
@@ -127,7 +121,7 @@ func (d *doing) begin(ctx context.Context) (*hold, Lease, error) {
 		case d.NoWait:
 			return nil, l, fmt.Errorf("%w: attempt %d, at most %v left", ErrInProgress, l.Attempt, l.TTLLeft.Round(time.Second))
 		}
-		away, awaySince, waited = whileAway(), time.Time{}, true // the store has answered
+		r, waited = retries{clock: d.m.clock}, true // the store has answered
 		l, err = d.m.Wait(ctx, d.key)
 		switch {
 		case isClosed(err):

@@ -230,7 +230,7 @@ func (h *hold) end(caller context.Context, patient bool, op string, c *command) 
 		})()
 		ctx = waits
 	}
-	away := whileAway()
+	r := retries{clock: h.m.clock}
 	why := errNoAnswer
 	unknown := false // whether a try was applied
 	for {
@@ -256,7 +256,7 @@ func (h *hold) end(caller context.Context, patient bool, op string, c *command) 
 			}
 			return ended, err
 		}
-		if away.waited == 0 { // mostly one try is enough, and has a timer of its own
+		if !r.tried { // mostly one try is enough, and has a timer of its own
 			tries, cancel := context.WithCancel(ctx)
 			defer cancel()
 			lasted := max(0, h.m.clock.Now().Sub(began))
@@ -264,7 +264,7 @@ func (h *hold) end(caller context.Context, patient bool, op string, c *command) 
 			defer stop()
 			ctx = tries
 		}
-		if !away.wait(ctx, h.m.clock) {
+		if !r.pause(ctx, 0) {
 			return Lease{}, relabel("do", h.key, why)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ailease/lease/backend"
 )
@@ -17,7 +18,7 @@ func (c *core) erase(ctx context.Context, storeKey string) error {
 	var cause error   // of the unknown outcome of a deletion, if any
 	var erased string // whose deletion has an unknown outcome
 	var refused bool  // perhaps although it was applied
-	p := whileUnknown()
+	pause := settlePauseFirst
 	for range mostTries {
 		e, err := c.get(ctx, storeKey)
 		switch {
@@ -56,8 +57,11 @@ func (c *core) erase(ctx context.Context, storeKey string) error {
 				defer end()
 			}
 		}
-		if !p.wait(ctx, SystemClock()) {
+		select {
+		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
+		case <-time.After(pause):
+			pause = min(2*pause, settlePauseMost)
 		}
 	}
 	if cause != nil {

@@ -8,6 +8,14 @@ import (
 	"time"
 )
 
+// The pauses between tries of a store that is away: the longer it is, the longer they are, from the
+// first to the last.
+const (
+	retryFirst  = 50 * time.Millisecond
+	retryRarely = 8 // the part of the time since the first try
+	retryMost   = 10 * time.Second
+)
+
 // tryFor bounds one try of a call to the store: a request that got lost must cost neither a lease
 // nor the caller's time. Stores have bounds of their own, usually shorter.
 const tryFor = 10 * time.Second
@@ -26,51 +34,40 @@ func (c *core) try(ctx context.Context, most time.Duration, call func(ctx contex
 	return err
 }
 
-// pauses are the times between tries of one thing. Each is the first one, and a part of all those
-// before it, but at most the last one.
-type pauses struct {
-	first, most time.Duration
-	part        time.Duration // one of so many: with 1, each pause is twice as long as the one before
-	waited      time.Duration // so far
+// retries spaces tries out.
+type retries struct {
+	clock Clock
+	tried bool
+	since time.Time
 }
 
-// afterFailure are the pauses between attempts at work that has failed.
-func afterFailure() pauses {
-	return pauses{first: 100 * time.Millisecond, most: 30 * time.Second, part: 1}
+// pause waits before the next try. It returns false, and does not wait, if ctx has ended or the
+// tries have lasted for most; 0 is for ever.
+func (r *retries) pause(ctx context.Context, most time.Duration) bool {
+	now := r.clock.Now()
+	if !r.tried {
+		r.tried, r.since = true, now
+	}
+	lasted := now.Sub(r.since)
+	if ctx.Err() != nil || most > 0 && lasted >= most {
+		return false
+	}
+	return sleep(ctx, r.clock, spread(min(max(retryFirst, lasted/retryRarely), retryMost)))
 }
 
-// whileAway are the pauses between tries of a store that is away.
-func whileAway() pauses {
-	return pauses{first: 50 * time.Millisecond, most: 10 * time.Second, part: 8}
-}
+// The pauses between attempts at work that has failed: doubled each time, up to the last.
+const (
+	backoffFirst = 100 * time.Millisecond
+	backoffMost  = 30 * time.Second
+)
 
-// whileUnknown are the pauses between tries to find out what became of a write. They are by the
-// system's clock: this is about the store's time, not the leases'.
-func whileUnknown() pauses {
-	return pauses{first: 2 * time.Millisecond, most: 250 * time.Millisecond, part: 1}
-}
+// backoff spaces attempts out.
+type backoff struct{ pause time.Duration }
 
-// whileUnchanged are the pauses between reads of a record of which a change would not be told.
-// Nobody waits much more than an eighth too long.
-func whileUnchanged(most time.Duration) pauses {
-	return pauses{first: min(20*time.Millisecond, most), most: most, part: 8}
-}
-
-// whileAbsent are the pauses between extensions of a lease of which a watch says that it is gone.
-func whileAbsent() pauses {
-	return pauses{first: askAgain, most: time.Hour, part: 1}
-}
-
-// next is the next pause. It is spread.
-func (p *pauses) next() time.Duration {
-	d := min(p.first+p.waited/p.part, p.most)
-	p.waited += d
-	return spread(d)
-}
-
-// wait waits before the next try. It returns false if ctx ends before.
-func (p *pauses) wait(ctx context.Context, clock Clock) bool {
-	return ctx.Err() == nil && sleep(ctx, clock, p.next())
+// wait waits before the next attempt. It returns false if ctx ends before.
+func (b *backoff) wait(ctx context.Context, clock Clock) bool {
+	b.pause = min(max(backoffFirst, 2*b.pause), backoffMost)
+	return sleep(ctx, clock, spread(b.pause))
 }
 
 // spread is d give or take a quarter: those who failed together do not try again together.

@@ -16,6 +16,8 @@ import (
 const (
 	settleFor         = 3 * time.Second
 	settleAfterCancel = 500 * time.Millisecond
+	settlePauseFirst  = 2 * time.Millisecond // doubled with each try
+	settlePauseMost   = 250 * time.Millisecond
 )
 
 // pendingWrite is a compare-and-set whose outcome is to be found out.
@@ -63,9 +65,14 @@ func (c *core) refused(ctx context.Context, w *pendingWrite) (stored, verdict, e
 func (c *core) loadPatiently(ctx context.Context, storeKey string, err error) (stored, error) {
 	ctx, end := patience(ctx)
 	defer end()
-	for p := whileUnknown(); ; {
-		if errors.Is(err, ErrUnreadable) || isClosed(err) || !p.wait(ctx, SystemClock()) {
+	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
+		if errors.Is(err, ErrUnreadable) || isClosed(err) {
 			return stored{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return stored{}, err
+		case <-time.After(pause):
 		}
 		var s stored
 		if s, err = c.load(ctx, storeKey); err == nil {
@@ -86,7 +93,7 @@ func (c *core) loadPatiently(ctx context.Context, storeKey string, err error) (s
 func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored, verdict, error) {
 	ctx, end := patience(ctx)
 	defer end()
-	for p := whileUnknown(); ; {
+	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
 		revision, err := c.backend.CompareAndSet(ctx, w.storeKey, w.cur.revision, w.value, w.keep)
 		if err == nil {
 			c.settled(ctx, w, wasApplied, cause)
@@ -112,9 +119,11 @@ func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored
 				return w.told(s, v, cause)
 			}
 		}
-		if !p.wait(ctx, SystemClock()) {
+		select {
+		case <-ctx.Done():
 			c.settled(ctx, w, isUndecided, cause)
 			return stored{}, isUndecided, fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
+		case <-time.After(pause):
 		}
 	}
 }

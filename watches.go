@@ -4,8 +4,16 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/ailease/lease/backend"
+)
+
+// How often a watch asks a store that does not push. The longer nothing has changed, the less often
+// it asks, down to once in the Manager's retryAfter.
+const (
+	askFirst  = 20 * time.Millisecond
+	askRarely = 8 // the part of the time since the last change: nobody waits more than an eighth too long
 )
 
 // watches are the keys that somebody waits for through this core. All who wait for a key share one
@@ -90,7 +98,7 @@ func (l *subscription) last() news {
 func (w *watch) run(ctx context.Context) {
 	pushing, _ := backend.As[backend.Watcher](w.core.backend)
 	t := newTimer(w.core.clock)
-	p := whileUnchanged(w.core.retryAfter)
+	changed := w.core.clock.Now()
 	for {
 		if pushing != nil {
 			began := w.core.clock.Now()
@@ -106,17 +114,17 @@ func (w *watch) run(ctx context.Context) {
 			if err == nil {
 				for e := range states {
 					if w.take(e) { // the first of a watch that was resumed may be none
-						p.waited = 0
+						changed = w.core.clock.Now()
 					}
 				}
-				if w.core.clock.Now().Sub(began) >= w.core.retryAfter {
-					p.waited = 0 // what has lasted may be had again soon
+				if now := w.core.clock.Now(); now.Sub(began) >= w.core.retryAfter {
+					changed = now // what has lasted may be had again soon
 				}
 			}
 			cancel()
 		}
 		// There is no push, or not any more.
-		t.set(p.next())
+		t.set(w.pause(w.core.clock.Now().Sub(changed)))
 		select {
 		case <-ctx.Done():
 			t.stop()
@@ -133,9 +141,16 @@ func (w *watch) run(ctx context.Context) {
 			w.end(err)
 			return
 		case err == nil && w.take(e):
-			p.waited = 0
+			changed = w.core.clock.Now()
 		}
 	}
+}
+
+// pause is for how long not to ask after nothing has changed for so long. It is spread: watches
+// that began together do not ask together.
+func (w *watch) pause(unchanged time.Duration) time.Duration {
+	d := min(max(askFirst, unchanged/askRarely), w.core.retryAfter)
+	return spread(d)
 }
 
 // take tells the subscriptions what they want, and reports whether e is later than all that was
