@@ -7,7 +7,7 @@ import (
 
 func newCache() *cache { return &cache{m: make(map[string]stored)} }
 
-func TestWhatIsKnownOfAKey(t *testing.T) {
+func TestWhatIsCachedOfAKey(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		r    *record
@@ -31,7 +31,7 @@ func TestWhatIsKnownOfAKey(t *testing.T) {
 	}
 }
 
-func TestWhatIsKnownIsBounded(t *testing.T) {
+func TestTheCacheIsBounded(t *testing.T) {
 	held := stored{inProgress(), 1}
 	large := inProgress()
 	large.Checkpoint = make([]byte, maxCheckpointBytes)

@@ -15,7 +15,7 @@ type Clock interface {
 
 	// AfterFunc calls f once d has passed, however the wall clock is set meanwhile. f does not
 	// block, and is not called before AfterFunc returns. stop prevents a call that has not begun
-	// yet, and reports whether it did.
+	// yet, and reports whether it did. It does not wait for one that has.
 	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 

@@ -24,13 +24,13 @@ type DoOptions struct {
 	Input     any
 	Retention time.Duration
 
-	// Attempts is how often in all, whoever makes them, the work is tried during the call: who
+	// Attempts is how many failures during the call, whoever has them, end it: until then who
 	// failed, and those who wait, try again with exponential back-off. 0 and 1: the first failure
 	// is shared, and only later callers try again.
 	Attempts int
 
 	AtMostOnce  bool // as in [AcquireOptions]; a failure is permanent unless marked [Retryable]
-	RetryFailed bool // works anew also if a permanent failure stood when Do was called
+	RetryFailed bool // works anew also if a permanent failure stood when Do was called; one that comes later is shared
 	Replace     bool // as in [AcquireOptions]; asked for once, not after Do has waited
 	NoWait      bool // returns [ErrInProgress] at once if another holds the key, and leaves it
 

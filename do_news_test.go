@@ -91,6 +91,29 @@ func TestShortenedByAnother(t *testing.T) {
 	})
 }
 
+// TestShortenedAndToldLate: the deadline that another has set has passed when that is told. Nobody
+// has taken over, so the lease is extended at once, unless the timer that gives it up is faster.
+func TestShortenedAndToldLate(t *testing.T) {
+	bubble(t, "by two seconds", func(t *testing.T, store *memory.Store) {
+		slow := lateClock{lease.SystemClock(), time.Millisecond}
+		m, other := host(t, lagging{store, 2 * time.Second}, lease.WithClock(slow)), host(t, store)
+		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: time.Minute}, func(ctx context.Context) error {
+			time.Sleep(5 * time.Second)
+			if _, err := other.Extend(bg, "k", status(t, other, "k").LeaseID, &lease.ExtendOptions{TTL: time.Second}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(3 * time.Second)
+			if l := mustStand(t, other, "k", "in_progress 1"); l.TTLLeft != 59*time.Second {
+				t.Errorf("%v are left a second after it was told", l.TTLLeft)
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestDoIsNotMisledByOldNews: others have waited for the key since before this lease was acquired,
 // and their watch lags.
 func TestDoIsNotMisledByOldNews(t *testing.T) {

@@ -213,6 +213,9 @@ const clockSlack = time.Second
 
 var errClockSuspect = errors.New("the record has more time left than its TTL: it was written by a clock that was ahead, or this one is behind; Forget and ForgetLock remove it")
 
+// mostIDs is how many ids a once remembers.
+const mostIDs = 4096
+
 // once remembers ids, so that each is told of once; it forgets all when they are too many.
 type once struct {
 	mu sync.Mutex
@@ -225,7 +228,7 @@ func (o *once) add(id string) (first bool) {
 	if _, ok := o.m[id]; ok {
 		return false
 	}
-	if o.m == nil || len(o.m) >= mostCached {
+	if o.m == nil || len(o.m) >= mostIDs {
 		o.m = make(map[string]struct{})
 	}
 	o.m[id] = struct{}{}

@@ -19,7 +19,7 @@ const (
 // Wait waits until the lease of key has ended, or has expired so that another may take it over, and
 // returns how it then stands, with its result. If it is not in progress, or there is none
 // ([StateNotFound]), Wait returns at once. While the lease is extended, or taken over, Wait goes
-// on. If the backend can watch, the end is pushed, and all who wait for one key in one process
+// on. If the backend can watch, the end is pushed, and all who wait for one key through one Manager
 // share one watch; others are asked from time to time. If the store goes away, Wait waits for it
 // until half a minute after the deadline.
 func (m *Manager) Wait(ctx context.Context, key string) (Lease, error) {

@@ -83,7 +83,7 @@ func step(s state, o *Operation) (all []state) {
 			all = append(all, n)
 		}
 		if o.Err == nil && o.LeaseID != "" && s.repeats(o) {
-			all = append(all, s.repeated(o)...) // it was so, and the record, refused to a write of o, still tells
+			all = append(all, s.repeated(o)...) // the record still lies there, and tells who reads it after a conflict
 		}
 	}
 	return all

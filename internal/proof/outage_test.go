@@ -140,8 +140,8 @@ func told(t *testing.T, h *History) {
 			good++
 		}
 	}
-	if good <= len(h.Operations)/10 {
-		t.Errorf("only %d of %d operations were answered", good, len(h.Operations))
+	if good == 0 {
+		t.Errorf("none of %d operations was answered", len(h.Operations))
 	}
 	t.Logf("%d operations: %d answered, %d with unknown outcome, %d refused; %d takeovers", len(h.Operations), good, unknown, refused, h.Takeovers)
 }
