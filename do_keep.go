@@ -32,6 +32,7 @@ type hold struct {
 	term     term
 	wrote    time.Time       // when lease was
 	pending  json.RawMessage // a progress note to be written; nil for none
+	sent     json.RawMessage // the one that is being written; nil for none
 	giveUp   func() bool     // stops the timer that gives the lease up
 	armed    int             // counts these timers
 	fires    time.Time       // when the last of them is due
@@ -75,8 +76,11 @@ func (h *hold) snapshot() Lease {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l := h.lease
-	if h.pending != nil {
+	switch {
+	case h.pending != nil:
 		l.Progress = h.pending
+	case h.sent != nil:
+		l.Progress = h.sent
 	}
 	return l
 }

@@ -59,6 +59,7 @@ func (h *hold) write(ctx context.Context, checkpoint json.RawMessage) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer func() { h.arm(h.m.clock.Now()) }()
+	h.sent = nil
 	if err == nil {
 		h.lease, h.wrote = l, h.m.clock.Now()
 		h.term.granted(l.Version)
@@ -96,7 +97,7 @@ func (h *hold) prepare(checkpoint json.RawMessage) (c *command, most time.Durati
 	// Writes take turns, and a late one cannot be applied after another: checkpoints need no
 	// number.
 	c = &command{leaseID: h.lease.LeaseID, ttl: h.term.ttl, progress: h.pending, checkpoint: checkpoint, byDo: true}
-	h.pending = nil
+	h.pending, h.sent = nil, h.pending
 	return c, most, nil
 }
 

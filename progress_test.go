@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,6 +111,27 @@ func TestProgressIsShown(t *testing.T) {
 		})
 		if err != nil {
 			t.Error(err)
+		}
+	})
+	bubbleWith(t, "to the function itself also while it is being written", func(t *testing.T, b *scriptedStore) {
+		b.before = func(context.Context) error {
+			time.Sleep(time.Second) // each answer takes as long
+			return nil
+		}
+		err := mustExec(t, t.Context(), host(t, b), "k", &lease.DoOptions{TTL: time.Minute}, func(ctx context.Context) error {
+			for _, note := range []string{"first", "second"} {
+				lease.Progress(ctx, note)
+				for range 40 { // twice as long
+					time.Sleep(50 * time.Millisecond)
+					if l, _ := lease.FromContext(ctx); string(l.Progress) != strconv.Quote(note) {
+						t.Fatalf("the note is %s, want %q", l.Progress, note)
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil || b.writes.Load() != 4 {
+			t.Errorf("%v after %d writes, want 4", err, b.writes.Load())
 		}
 	})
 	bubbleWith(t, "unless it cannot be: then the note says why", func(t *testing.T, b *scriptedStore) {
