@@ -40,7 +40,7 @@ func (c *call) statusWithin(d time.Duration) (lease.Lease, error) {
 	}
 	held, endHeld := context.WithTimeout(c.request.Context(), d)
 	defer endHeld()
-	defer context.AfterFunc(c.waits, endHeld)()
+	defer context.AfterFunc(c.handler.waits, endHeld)()
 	l, err := c.manager.Wait(held, c.key)
 	if err == nil || held.Err() == nil {
 		return l, err
