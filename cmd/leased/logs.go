@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// mostLogBytes bounds the lines that wait to be written.
+const mostLogBytes = 1 << 20
+
+// lines writes to something that may be slow, or that nobody reads, without waiting for it: a full
+// pipe must not stop the daemon. Lines that do not fit are dropped and counted, and so are those
+// that cannot be written. Each Write is a line or more.
+type lines struct {
+	to io.Writer
+
+	mu      sync.Mutex
+	queue   [][]byte
+	size    int // of the queue
+	dropped int
+	ended   bool
+	wake    chan struct{} // has something if there is work, or the end
+	done    chan struct{} // closed when all is written after the end
+}
+
+func newLines(to io.Writer) *lines {
+	l := &lines{to: to, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go l.run()
+	return l
+}
+
+// Write implements [io.Writer]. It never waits, and never fails.
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.size+len(p) > mostLogBytes {
+		l.dropped++
+		return len(p), nil
+	}
+	l.queue = append(l.queue, append([]byte(nil), p...))
+	l.size += len(p)
+	l.signal()
+	return len(p), nil
+}
+
+func (l *lines) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *lines) run() {
+	defer close(l.done)
+	for range l.wake {
+		for {
+			line, ended := l.next()
+			if line == nil {
+				if ended {
+					return
+				}
+				break
+			}
+			if _, err := l.to.Write(line); err != nil {
+				l.mu.Lock()
+				l.dropped++
+				l.mu.Unlock()
+			}
+		}
+	}
+}
+
+// next is the next line; nil if there is none. Once there is room again, that is how many were
+// dropped.
+func (l *lines) next() (line []byte, ended bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) > 0 {
+		line, l.queue = l.queue[0], l.queue[1:]
+		l.size -= len(line)
+		if len(l.queue) == 0 && l.dropped > 0 {
+			l.queue = append(l.queue, fmt.Appendf(nil, "time=%s level=WARN msg=\"leased: lines of the log were dropped\" lines=%d\n", time.Now().Format(time.RFC3339), l.dropped))
+			l.size, l.dropped = len(l.queue[0]), 0
+		}
+	}
+	return line, l.ended
+}
+
+// close writes what waits, for as long as that takes but no longer than most.
+func (l *lines) close(most time.Duration) {
+	l.mu.Lock()
+	l.ended = true
+	l.signal()
+	l.mu.Unlock()
+	select {
+	case <-l.done:
+	case <-time.After(most):
+	}
+}
+
+// calm is a log that has one line for a run of records with the same message, where each request
+// could have one: see calmMessages. A run is over when there was none for calmAfter.
+type calm struct {
+	slog.Handler
+	runs *calmRuns
+}
+
+// calmMessages are those that an outage of the store, or a client, can cause by the thousand. The
+// handler of requests has lines of its own for the same troubles.
+var calmMessages = map[string]bool{"lease: outcome_settled": true, "lease: unreadable": true}
+
+const calmAfter = 5 * time.Second
+
+type calmRuns struct {
+	mu sync.Mutex
+	of map[string]*calmRun
+}
+
+type calmRun struct {
+	last  time.Time
+	muted int // records since the last line
+}
+
+func newCalm(h slog.Handler) *calm {
+	return &calm{h, &calmRuns{of: make(map[string]*calmRun)}}
+}
+
+func (c *calm) Handle(ctx context.Context, r slog.Record) error {
+	if calmMessages[r.Message] {
+		muted, pass := c.runs.next(r.Message, r.Time)
+		if !pass {
+			return nil
+		}
+		if muted > 0 {
+			r = r.Clone()
+			r.AddAttrs(slog.Int("not_logged_before", muted))
+		}
+	}
+	return c.Handler.Handle(ctx, r)
+}
+
+func (c *calmRuns) next(message string, now time.Time) (muted int, pass bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	run := c.of[message]
+	if run == nil {
+		run = &calmRun{}
+		c.of[message] = run
+	}
+	pass = now.Sub(run.last) >= calmAfter
+	run.last = now
+	if !pass {
+		run.muted++
+		return 0, false
+	}
+	muted, run.muted = run.muted, 0
+	return muted, true
+}
+
+func (c *calm) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &calm{c.Handler.WithAttrs(attrs), c.runs}
+}
+
+func (c *calm) WithGroup(name string) slog.Handler { return &calm{c.Handler.WithGroup(name), c.runs} }
