@@ -72,6 +72,23 @@ durations that are out of range. Of the store's URL they show the scheme, the ho
 func parse(args []string, usage io.Writer) (config, error) {
 	var c config
 	fs := flag.NewFlagSet("leased", flag.ContinueOnError)
+	c.define(fs)
+	if err := parseFlags(fs, args, usage); err != nil {
+		return c, err
+	}
+	c.apiKey = os.Getenv(apiKeyVariable)
+	switch {
+	case c.noAuth && (c.keyFile != "" || c.apiKey != ""):
+		return c, errors.New("--no-auth admits everybody, but API keys are given too, by --api-keys, LEASED_API_KEYS or LEASED_API_KEY: remove one of the two")
+	case c.defaultTTL > c.maxTTL:
+		return c, errors.New("--default-ttl is more than --max-ttl: set both")
+	case !(c.rateLimit >= 0) || math.IsInf(c.rateLimit, 1):
+		return c, fmt.Errorf("%s must be a number of at least 0", named("rate-limit"))
+	}
+	return c, nil
+}
+
+func (c *config) define(fs *flag.FlagSet) {
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
 	fs.StringVar(&c.backend, "backend", "sqlite:leased.db", "`URL` of the store: sqlite:///path/leases.db, nats://host:4222?bucket=leases&replicas=3 or memory:")
 	fs.StringVar(&c.keyFile, "api-keys", "", "`file` with API keys, see below")
@@ -87,17 +104,4 @@ func parse(args []string, usage io.Writer) (config, error) {
 	fs.DurationVar(&c.storeTimeout, "store-timeout", 4*time.Second, "`duration` for which a request waits for the store, up to 10m; clients of the hosted API give up after 5s")
 	fs.Float64Var(&c.rateLimit, "rate-limit", 0, "requests `per-second` for each namespace, a second's worth at once; 0 for no limit")
 	fs.Int64Var(&c.maxHeldBytes, "max-held-bytes", 64<<20, "`bytes` that bodies, each counted twice, and unread answers may take together; beyond it requests get 503")
-	if err := parseFlags(fs, args, usage); err != nil {
-		return c, err
-	}
-	c.apiKey = os.Getenv(apiKeyVariable)
-	switch {
-	case c.noAuth && (c.keyFile != "" || c.apiKey != ""):
-		return c, errors.New("--no-auth admits everybody, but API keys are given too, by --api-keys, LEASED_API_KEYS or LEASED_API_KEY: remove one of the two")
-	case c.defaultTTL > c.maxTTL:
-		return c, errors.New("--default-ttl is more than --max-ttl: set both")
-	case !(c.rateLimit >= 0) || math.IsInf(c.rateLimit, 1):
-		return c, fmt.Errorf("%s must be a number of at least 0", named("rate-limit"))
-	}
-	return c, nil
 }

@@ -17,7 +17,8 @@ import (
 
 // output is what a running leased has printed.
 type output struct {
-	slow time.Duration // how long a line takes
+	slow  time.Duration     // how long a line takes
+	wrote func(text string) // is told of all that was printed
 
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -27,7 +28,11 @@ func (o *output) Write(p []byte) (int, error) {
 	time.Sleep(o.slow)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.b.Write(p)
+	o.b.Write(p)
+	if o.wrote != nil {
+		o.wrote(o.b.String())
+	}
+	return len(p), nil
 }
 
 func (o *output) String() string {

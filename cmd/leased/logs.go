@@ -65,29 +65,34 @@ func (l *lines) run() {
 				}
 				break
 			}
-			if _, err := l.to.Write(line); err != nil {
-				l.mu.Lock()
-				l.dropped++
-				l.mu.Unlock()
-			}
+			_, err := l.to.Write(line)
+			l.wrote(err)
 		}
 	}
 }
 
-// next is the next line; nil if there is none. Once there is room again, that is how many were
-// dropped.
+// next is the next line; nil if there is none.
 func (l *lines) next() (line []byte, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.queue) > 0 {
 		line, l.queue = l.queue[0], l.queue[1:]
 		l.size -= len(line)
-		if len(l.queue) == 0 && l.dropped > 0 {
-			l.queue = append(l.queue, fmt.Appendf(nil, "time=%s level=WARN msg=\"leased: lines of the log were dropped\" lines=%d\n", time.Now().Format(time.RFC3339), l.dropped))
-			l.size, l.dropped = len(l.queue[0]), 0
-		}
 	}
 	return line, l.ended
+}
+
+// wrote counts a line that could not be written. Once one could, and there is room again, a line
+// tells how many were dropped.
+func (l *lines) wrote(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.dropped++
+	} else if len(l.queue) == 0 && l.dropped > 0 {
+		l.queue = append(l.queue, fmt.Appendf(nil, "time=%s level=WARN msg=\"leased: lines of the log were dropped\" lines=%d\n", time.Now().Format(time.RFC3339), l.dropped))
+		l.size, l.dropped = len(l.queue[0]), 0
+	}
 }
 
 // close writes what waits, for as long as that takes but no longer than most.
