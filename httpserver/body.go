@@ -44,8 +44,8 @@ func (c *call) readBody() error {
 	return nil
 }
 
-// checkMediaType refuses what is not declared as JSON, or is compressed. A body that is not declared
-// at all is taken for JSON.
+// checkMediaType refuses what is not declared as JSON, or is compressed. A body that is not
+// declared at all is taken for JSON.
 func (c *call) checkMediaType() error {
 	h := c.request.Header
 	for _, name := range []string{"Content-Type", "Content-Encoding"} {

@@ -28,8 +28,8 @@
 //
 // What is given twice is refused with 422, also if both are the same: a field of a body, key or
 // wait in a query, and the headers Authorization, Content-Type and Content-Encoding. A proxy in
-// front may have looked at the other one. A text with half of a surrogate pair, such as "\ud800", is
-// refused too. What stands within metadata, a checkpoint or a result is kept as it was sent.
+// front may have looked at the other one. A text with half of a surrogate pair, such as "\ud800",
+// is refused too. What stands within metadata, a checkpoint or a result is kept as it was sent.
 //
 //	key             1 to 256 characters
 //	lease_id        from the answer that acquired the lease
@@ -97,10 +97,10 @@
 // An expired or released lease is open to whoever asks for it, and so its status is "not_found".
 // That answer has a retry_after_sec too.
 //
-// With wait, the answer of status is held until the lease has ended or expired, for 60s at most.
-// It then tells how the lease stands. Servers need a write timeout longer than that, the store
-// timeout and the time for a body together, and [Handler.EndWaits] at their shutdown. Every other answer comes within [WithStoreTimeout], also
-// if the store hangs.
+// With wait, the answer of status is held until the lease has ended or expired, for 60s at most. It
+// then tells how the lease stands. Servers need a write timeout longer than that, the store timeout
+// and the time for a body together, and [Handler.EndWaits] at their shutdown. Every other answer
+// comes within [WithStoreTimeout], also if the store hangs.
 //
 // A check-lock answers "success": true and "status": "locked" to the first who asks, and
 // "success": false and "duplicate" to all others until the TTL has passed; with key, ttl and
@@ -108,14 +108,14 @@
 // With [WithDuplicateConflict] duplicates are answered with 409. Locks and leases of one key do not
 // see each other.
 //
-// X-Request-Id is sent back if it is printable ASCII of up to 256 bytes, and is given once. Otherwise
-// the answer has a new one.
+// X-Request-Id is sent back if it is printable ASCII of up to 256 bytes, and is given once.
+// Otherwise the answer has a new one.
 //
 // # Errors
 //
 // An error has "ok": false, its status, and a detail with "error" and "message". It has the key if
-// the Manager has taken it. Nothing that was refused is sent back. If a lease stands in the way, the detail says how it stands: state, version, done_at
-// and error_code.
+// the Manager has taken it. Nothing that was refused is sent back. If a lease stands in the way,
+// the detail says how it stands: state, version, done_at and error_code.
 //
 //	401  unauthorized            no bearer token; the detail is a text
 //	403  forbidden               an unknown API key; the detail is a text

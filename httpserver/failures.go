@@ -86,8 +86,8 @@ var refusals = []struct {
 // retryAfterUnavailable is how long a client is told to wait if the store cannot be reached.
 const retryAfterUnavailable = time.Second
 
-// refuse answers with what err means to the client. The answer names the key only if the Manager has
-// checked it, and nothing else of the request.
+// refuse answers with what err means to the client. The answer names the key only if the Manager
+// has checked it, and nothing else of the request.
 func (c *call) refuse(err error) {
 	a := failureAnswer{}
 	where := "body"

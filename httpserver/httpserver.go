@@ -104,7 +104,8 @@ func (c *call) serve() (any, error) {
 	return body, nil
 }
 
-// path is that of the request. A base URL that ends with a slash makes two slashes of the first one.
+// path is that of the request. A base URL that ends with a slash makes two slashes of the first
+// one.
 func (c *call) path() string { return "/" + strings.TrimLeft(c.request.URL.Path, "/") }
 
 // knownPath is the path for the log, which keeps nothing that anybody can make up.

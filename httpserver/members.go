@@ -43,8 +43,8 @@ func members(body []byte) (fields map[string]json.RawMessage, twice []string) {
 	return fields, twice
 }
 
-// memberName returns the name if it is one of fieldNames, else "". The same name may be written with
-// escapes.
+// memberName returns the name if it is one of fieldNames, else "". The same name may be written
+// with escapes.
 func memberName(quoted []byte) string {
 	const longest = 128 // of a field's name, with every character escaped
 	if len(quoted) > longest {
@@ -102,8 +102,8 @@ func stringEnd(text []byte) int {
 	}
 }
 
-// halfPair reports whether a JSON string has half of a surrogate pair. encoding/json makes U+FFFD of
-// it, and two keys would become one.
+// halfPair reports whether a JSON string has half of a surrogate pair. encoding/json makes U+FFFD
+// of it, and two keys would become one.
 func halfPair(quoted []byte) bool {
 	unit := func(i int) uint64 { // of \uXXXX at i; 0 if there is none
 		if i+6 > len(quoted) || quoted[i] != '\\' || quoted[i+1] != 'u' {

@@ -20,8 +20,8 @@ const (
 	healthFresh     = time.Second // for so long an answer stands, so that nobody can cause more writes
 )
 
-// health finds out whether the store takes writes, by a lease of its own that it extends: a store on
-// a full disk still reads.
+// health finds out whether the store takes writes, by a lease of its own that it extends: a store
+// on a full disk still reads.
 type health struct {
 	m   *lease.Manager
 	key string

@@ -26,8 +26,8 @@ var (
 )
 
 // apiKeys returns the keys that are admitted, each with its namespace: those of the key file, and
-// the one of LEASED_API_KEY. If there are neither, it makes one and prints it on out. Errors and the
-// log tell no key, no namespace, which may be a key in the wrong column, and no name of a file,
+// the one of LEASED_API_KEY. If there are neither, it makes one and prints it on out. Errors and
+// the log tell no key, no namespace, which may be a key in the wrong column, and no name of a file,
 // which may be a key in the wrong variable.
 func (c *config) apiKeys(ctx context.Context, out io.Writer, log *slog.Logger) (map[string]string, error) {
 	keys := make(map[string]string)
@@ -146,8 +146,8 @@ func badLine(fields []string, before map[string]string) string {
 	return ""
 }
 
-// readFile reads a file of no great length. It may be a pipe, which nobody may ever write to, and so
-// it ends with ctx.
+// readFile reads a file of no great length. It may be a pipe, which nobody may ever write to, and
+// so it ends with ctx.
 func readFile(ctx context.Context, name string) (text string, mode fs.FileMode, err error) {
 	type content struct {
 		text string
