@@ -151,6 +151,7 @@ func (c *call) answer(code int, body any) error {
 	if !c.share.grow(int64(len(b))) && code == http.StatusOK && c.request.Method == http.MethodGet {
 		return errMemoryFull
 	}
+	c.share.end()
 	c.leaveBody()
 	c.header.Set("Content-Type", "application/json")
 	c.header.Set("Content-Length", strconv.Itoa(len(b)))

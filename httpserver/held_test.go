@@ -13,63 +13,53 @@ import (
 	"github.com/ailease/lease/httpserver"
 )
 
-// unread is a client that does not read its answer until it is told to.
+// unread is a client that does not read a 200 answer until it is told to.
 type unread struct {
 	*httptest.ResponseRecorder
-	writes chan struct{} // is sent to when an answer is written
-	read   chan struct{} // closed when the client reads
+	answered chan int      // gets the status code when the answer is written
+	read     chan struct{} // closed when the client reads
 }
 
 func (u unread) Write(b []byte) (int, error) {
-	u.writes <- struct{}{}
-	<-u.read
+	u.answered <- u.Code
+	if u.Code == 200 {
+		<-u.read
+	}
 	return u.ResponseRecorder.Write(b)
 }
 
-// TestUnreadAnswersAreBounded: clients that ask for large results and read none of them are refused
-// from some number on. Leases can be extended all the same, and all is well once they have read.
+// TestUnreadAnswersAreBounded: clients that ask for results and read none of them are refused from
+// some number on. Leases can be extended all the same, and all is well once the clients have read.
 func TestUnreadAnswersAreBounded(t *testing.T) {
-	const most, result = 3 << 20, 256 << 10
+	const most, result, free, longest = 3 << 20, 64 << 10, 8 << 10, 264 << 10
 	s := newServer(t, httpserver.WithMaxHeldBytes(most))
 	s.send("complete", object{"key": "done", "lease_id": s.mustAcquire("done", nil), "result": strings.Repeat("x", result-2)}).want(t, 200, nil)
 	id := s.mustAcquire("held", nil)
-	writes, read := make(chan struct{}), make(chan struct{})
+	answered, read := make(chan int), make(chan struct{})
 	var clients sync.WaitGroup
-	refused := make(chan int)
-	ask := func() {
+	ask := func() int {
 		clients.Go(func() {
-			w := unread{httptest.NewRecorder(), writes, read}
-			s.handler.ServeHTTP(w, request(http.MethodGet, "/v1/ai/result?key=done", ""))
-			if w.Code != 200 {
-				refused <- w.Code
-			}
+			s.handler.ServeHTTP(unread{httptest.NewRecorder(), answered, read}, request(http.MethodGet, "/v1/ai/result?key=done", ""))
 		})
+		return <-answered
 	}
-	held := 0
-	for full := false; !full; {
-		ask()
-		<-writes
+	held, code := 0, 0
+	for code = ask(); code == 200 && held < 1000; code = ask() {
 		held++
-		full = (held+1)*result > most
 	}
-	ask()
-	<-writes // the refusal is written too, and small
+	if code != 503 || held < (most-longest)/result || held > most/(result-free) {
+		t.Errorf("%d answers were held, then one was %d", held, code)
+	}
 	busy := s.get("/v1/ai/result", "done")
 	busy.want(t, 503, object{"ok": false, "status": "unavailable"})
 	if busy.header.Get("Retry-After") != "1" {
 		t.Errorf("headers %v", busy.header)
 	}
-	s.send("lease", object{"key": "new"}).want(t, 503, object{"status": "unavailable"})
-	s.send("extend", object{"key": "held", "lease_id": id}).want(t, 200, object{"status": "extended"})
+	s.send("extend", object{"key": "held", "lease_id": id, "metadata": object{"a": strings.Repeat("x", 2048-8)}}).want(t, 200, object{"status": "extended"})
 	s.get("/v1/ai/status", "held").want(t, 200, object{"status": "in_progress"})
-	s.get("/v1/ai/status", "new").want(t, 200, object{"status": "not_found"})
 	close(read)
-	if code := <-refused; code != 503 || held < most/result-1 {
-		t.Errorf("%d answers were held, then the answer was %d", held, code)
-	}
 	clients.Wait()
 	s.get("/v1/ai/result", "done").want(t, 200, object{"status": "completed"})
-	s.send("lease", object{"key": "new"}).want(t, 200, object{"status": "acquired"})
 }
 
 // TestBodiesUnderWayAreBounded: as many bodies as there is room for, each twice, and no more.
@@ -96,6 +86,8 @@ func TestBodiesUnderWayAreBounded(t *testing.T) {
 	}
 	s.send("extend", object{"key": "held", "lease_id": id}).want(t, 200, object{"status": "extended"})
 	s.post("/v1/check-lock", `{"key":"small"}`).want(t, 200, object{"status": "locked"})
+	s.send("lease", object{"key": "new"}).want(t, 503, object{"status": "unavailable"}) // its answer may be long
+	s.get("/v1/ai/status", "new").want(t, 200, object{"status": "not_found"})
 	s.post("/v1/check-lock", `{"key":"large","x":"`+strings.Repeat("x", body)+`"}`).want(t, 503, object{"status": "unavailable"})
 	for _, end := range ends {
 		end()
@@ -110,6 +102,7 @@ func TestBodiesUnderWayAreBounded(t *testing.T) {
 		t.Errorf("%v, want at most %d answers of 200, and the rest 503", count, most/body/2)
 	}
 	s.post("/v1/check-lock", `{"key":"large","x":"`+strings.Repeat("x", body)+`"}`).want(t, 200, object{"status": "locked"})
+	s.send("lease", object{"key": "new"}).want(t, 200, object{"status": "acquired"})
 }
 
 // TestRoomIsGivenBack: whatever becomes of a request.

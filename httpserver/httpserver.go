@@ -23,7 +23,8 @@ type Handler struct {
 type route struct {
 	method      string
 	serve       func(c *call) (any, error)
-	answerBytes int64 // room for the answer that is asked for before the store is
+	turn        int   // whose turn to call the store it is
+	answerBytes int64 // that must be free before the store is called; 0 if the answer is short
 }
 
 // New returns a handler that answers for m. Exactly one of [WithAPIKeys], [WithAuthenticator] and
@@ -35,17 +36,17 @@ func New(m *lease.Manager, opts ...Option) (*Handler, error) {
 	}
 	waits, endWaits := context.WithCancel(context.Background())
 	h := &Handler{settings: s, manager: m, waits: waits, endWaits: endWaits, routes: map[string]route{
-		"/v1/ai/lease":    {http.MethodPost, acquire, acquireAnswerBytes},
-		"/v1/ai/extend":   {http.MethodPost, extend, 0},
-		"/v1/ai/release":  {http.MethodPost, release, 0},
-		"/v1/ai/complete": {http.MethodPost, complete, 0},
-		"/v1/ai/fail":     {http.MethodPost, fail, 0},
-		"/v1/ai/cancel":   {http.MethodPost, cancel, 0},
-		"/v1/ai/status":   {http.MethodGet, status, 0},
-		"/v1/ai/result":   {http.MethodGet, result, 0},
-		checkLockPath:     {http.MethodPost, checkLock, 0},
+		"/v1/ai/lease":    {http.MethodPost, acquire, turnOfAnybody, acquireAnswerBytes},
+		"/v1/ai/extend":   {http.MethodPost, extend, turnOfHolder, 0},
+		"/v1/ai/release":  {http.MethodPost, release, turnOfHolder, 0},
+		"/v1/ai/complete": {http.MethodPost, complete, turnOfHolder, 0},
+		"/v1/ai/fail":     {http.MethodPost, fail, turnOfHolder, 0},
+		"/v1/ai/cancel":   {http.MethodPost, cancel, turnOfHolder, 0},
+		"/v1/ai/status":   {http.MethodGet, status, turnOfAnybody, 0},
+		"/v1/ai/result":   {http.MethodGet, result, turnOfAnybody, resultAnswerBytes},
+		checkLockPath:     {http.MethodPost, checkLock, turnOfAnybody, 0},
 	}}
-	h.held.most = s.maxHeldBytes
+	h.held.init(s.maxHeldBytes)
 	return h, nil
 }
 
@@ -88,8 +89,8 @@ func (c *call) serve() (any, error) {
 	} else {
 		err = c.readQuery()
 	}
-	if err == nil && rt.answerBytes > 0 && !c.share.grow(c.share.n+freeBytes+rt.answerBytes) {
-		err = errMemoryFull
+	if err == nil {
+		err = c.makeRoom(&rt)
 	}
 	if err != nil {
 		return nil, err
@@ -97,11 +98,30 @@ func (c *call) serve() (any, error) {
 	ctx, cancel := c.newContext()
 	defer cancel()
 	c.ctx = ctx
+	if err := c.share.begin(ctx, rt.turn); err != nil {
+		return nil, err
+	}
 	body, err := rt.serve(c)
 	if err != nil {
 		return nil, &keyed{c.key, c.where, err}
 	}
 	return body, nil
+}
+
+// makeRoom finds out whether there is room for the answer, before the store is called. The room is
+// kept if the call writes. The answer to a read can be refused also later.
+func (c *call) makeRoom(rt *route) error {
+	if rt.answerBytes == 0 {
+		return nil
+	}
+	before := c.share.n + freeBytes
+	if !c.share.grow(before + rt.answerBytes) {
+		return errMemoryFull
+	}
+	if rt.method == http.MethodGet {
+		c.share.grow(before)
+	}
+	return nil
 }
 
 // path is that of the request. A base URL that ends with a slash makes two slashes of the first

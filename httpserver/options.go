@@ -79,8 +79,9 @@ func WithMaxBodyBytes(n int64) Option { return func(s *settings) { s.maxBodyByte
 // each counted twice, and the answers that their clients have not read yet. 64 MiB unless set, at
 // least twice the largest body and 1 MiB. Requests beyond it are answered with 503 and Retry-After.
 //
-// The first 4 KiB of a body and of an answer are free, so that leases can always be extended and
-// ended.
+// Bodies below 4 KiB and answers below 8 KiB are not counted, and leases can always be extended and
+// ended. For each 512 KiB there is one call to the store at a time, and one more by a lease's
+// holder. The others wait for their turn, as long as WithStoreTimeout says.
 func WithMaxHeldBytes(n int64) Option { return func(s *settings) { s.maxHeldBytes = n } }
 
 // WithStoreTimeout sets how long a request waits for the store, from 100 ms to 10 minutes; 4
@@ -88,7 +89,7 @@ func WithMaxHeldBytes(n int64) Option { return func(s *settings) { s.maxHeldByte
 // half a second more.
 //
 // Clients of the hosted API give up after 5 seconds, and do not know then what happened. For a
-// status request that is held, the time counts from the end of its wait.
+// status request that is held, the time counts anew from the end of its wait.
 func WithStoreTimeout(d time.Duration) Option { return func(s *settings) { s.storeTimeout = d } }
 
 // WithHiddenLeaseIDs hides the holder's lease id from pollers. Only the answers to acquire and

@@ -34,7 +34,8 @@ var troubleLines = [troubleCount]struct {
 // is one trouble.
 const calmAfter = 5 * time.Second
 
-// troubles remembers which troubles there are.
+// troubles remembers which troubles there are. Nothing is logged under its mutex: a logger that
+// blocks would stop all requests.
 type troubles struct {
 	present atomic.Int32 // how many there are: a request that succeeds asks no more than this
 
@@ -43,26 +44,62 @@ type troubles struct {
 		present     bool
 		since, last time.Time
 		failed      int
+		succeeded   bool // a request has, since the last failure
 	}
 }
 
-// note counts a failed request and reports whether the trouble begins with it.
-func (t *troubles) note(kind trouble, now time.Time) (begins bool) {
+// summary describes a trouble that is over.
+type summary struct {
+	kind   trouble
+	failed int // requests
+	lasted time.Duration
+}
+
+// fail counts a failed request and reports whether a trouble begins with it. over is not empty if
+// the trouble that was there before had ended, and no request has told so.
+func (t *troubles) fail(kind trouble, now time.Time) (begins bool, over []summary) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := &t.all[kind]
+	if a.present && a.succeeded && now.Sub(a.last) >= calmAfter {
+		over = append(over, t.end(kind))
+	}
 	if !a.present {
 		a.present, a.since, a.failed, begins = true, now, 0, true
 		t.present.Add(1)
 	}
-	a.last = now
+	a.last, a.succeeded = now, false
 	a.failed++
-	return begins
+	return begins, over
 }
 
-// meet logs err if a trouble begins with it.
+// succeed notes that a request succeeded and returns the troubles that are over.
+func (t *troubles) succeed(now time.Time) (over []summary) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for kind := range t.all {
+		a := &t.all[kind]
+		a.succeeded = true
+		if a.present && now.Sub(a.last) >= calmAfter {
+			over = append(over, t.end(trouble(kind)))
+		}
+	}
+	return over
+}
+
+// end ends a trouble. The caller holds the mutex.
+func (t *troubles) end(kind trouble) summary {
+	a := &t.all[kind]
+	a.present = false
+	t.present.Add(-1)
+	return summary{kind, a.failed, a.last.Sub(a.since).Round(time.Millisecond)}
+}
+
+// meet counts a failed request and logs err if a trouble begins with it.
 func (c *call) meet(kind trouble, err error) {
-	if c.handler.troubles.note(kind, time.Now()) {
+	begins, over := c.handler.troubles.fail(kind, time.Now())
+	c.handler.logOver(over)
+	if begins {
 		line := troubleLines[kind]
 		c.logger.Log(context.WithoutCancel(c.request.Context()), line.level, line.begun, "request_id", c.id, "path", c.knownPath(), "err", err)
 	}
@@ -70,18 +107,13 @@ func (c *call) meet(kind trouble, err error) {
 
 // succeeded logs which troubles are over, now that a request was answered.
 func (h *Handler) succeeded() {
-	if h.troubles.present.Load() == 0 {
-		return
+	if h.troubles.present.Load() > 0 {
+		h.logOver(h.troubles.succeed(time.Now()))
 	}
-	now := time.Now()
-	h.troubles.mu.Lock()
-	defer h.troubles.mu.Unlock()
-	for kind := range h.troubles.all {
-		a := &h.troubles.all[kind]
-		if a.present && now.Sub(a.last) >= calmAfter {
-			a.present = false
-			h.troubles.present.Add(-1)
-			h.logger.Info(troubleLines[kind].over, "failed_requests", a.failed, "lasted", a.last.Sub(a.since).Round(time.Millisecond))
-		}
+}
+
+func (h *Handler) logOver(over []summary) {
+	for _, s := range over {
+		h.logger.Info(troubleLines[s.kind].over, "failed_requests", s.failed, "lasted", s.lasted)
 	}
 }

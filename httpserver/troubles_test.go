@@ -86,6 +86,15 @@ func TestAnOutageIsOneLine(t *testing.T) {
 		away = unreachable
 		s.get("/v1/ai/status", "k").want(t, 503, nil)
 		lines(1, "the store does not answer as it should")
+
+		away = nil // and is never asked while it is well
+		time.Sleep(time.Second)
+		s.get("/v1/ai/status", "k").want(t, 200, nil)
+		time.Sleep(time.Hour)
+		lines(0)
+		away = unreachable
+		s.get("/v1/ai/status", "k").want(t, 503, nil)
+		lines(2, "the store answers again", "failed_requests=1 ", "level=WARN")
 	})
 }
 
