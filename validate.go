@@ -32,7 +32,7 @@ func checkNamespace(name string) error {
 	for i := range len(name) {
 		c := name[i]
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
-			return &FieldError{"namespace", fmt.Sprintf("%q has a character other than a-z, A-Z, 0-9, '.', '_' and '-'", name)}
+			return &FieldError{"namespace", fmt.Sprintf("%d bytes with a character other than a-z, A-Z, 0-9, '.', '_' and '-'", len(name))}
 		}
 	}
 	return nil

@@ -62,7 +62,7 @@ The log goes to the standard error. If nobody reads it, lines are dropped and co
 waits for it. An outage of the store is one line when it begins and one when it ends.
 
 On SIGINT and SIGTERM leased answers the requests under way and closes the store. A body that is
-not there 4 seconds later is waited for no longer. All of it takes 6 seconds more than
+not there 3 seconds later is waited for no longer. All of it takes 6 seconds more than
 --store-timeout at most. A second signal ends it at once.
 
 Errors and the log name flags and variables, and do not print their values, but for numbers and

@@ -76,7 +76,8 @@ func (l *lines) next() (line []byte, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.queue) > 0 {
-		line, l.queue = l.queue[0], l.queue[1:]
+		line, l.queue[0] = l.queue[0], nil
+		l.queue = l.queue[1:]
 		l.size -= len(line)
 	}
 	return line, l.ended
@@ -95,28 +96,50 @@ func (l *lines) wrote(err error) {
 	}
 }
 
-// close writes what waits, for as long as that takes but no longer than most.
-func (l *lines) close(most time.Duration) {
+// end has all that waits written, and takes no more. done is closed when it is written.
+func (l *lines) end() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.ended = true
 	l.signal()
-	l.mu.Unlock()
-	select {
-	case <-l.done:
-	case <-time.After(most):
+}
+
+// closeLines ends all, and waits until they are written, but no longer than most.
+func closeLines(most time.Duration, all ...*lines) {
+	for _, l := range all {
+		l.end()
+	}
+	late := time.After(most)
+	for _, l := range all {
+		select {
+		case <-l.done:
+		case <-late:
+			return
+		}
 	}
 }
 
-// calm is a log that has one line for a run of records with the same message, where each request
-// could have one: see calmMessages. A run is over when there was none for calmAfter.
+// calm is a log that has one line for a run of records of the same kind, where each request could
+// have one. A run is over when there was none for calmAfter.
 type calm struct {
 	slog.Handler
+	kind func(message string) string // "" if each record has its line
 	runs *calmRuns
 }
 
-// calmMessages are those that an outage of the store, or a client, can cause by the thousand. The
-// handler of requests has lines of its own for the same troubles.
-var calmMessages = map[string]bool{"lease: outcome_settled": true, "lease: unreadable": true}
+// managerKind is for what the Manager logs: what an outage of the store, or a client, can cause by
+// the thousand. The handler of requests has lines of its own for the same troubles.
+func managerKind(message string) string {
+	switch message {
+	case "lease: outcome_settled", "lease: unreadable":
+		return message
+	}
+	return ""
+}
+
+// serverKind is for what net/http logs. Behind the beginning there may be an address, or a
+// duration.
+func serverKind(message string) string { return message[:min(len(message), 20)] }
 
 const calmAfter = 5 * time.Second
 
@@ -130,13 +153,13 @@ type calmRun struct {
 	muted int // records since the last line
 }
 
-func newCalm(h slog.Handler) *calm {
-	return &calm{h, &calmRuns{of: make(map[string]*calmRun)}}
+func newCalm(h slog.Handler, kind func(message string) string) *calm {
+	return &calm{h, kind, &calmRuns{of: make(map[string]*calmRun)}}
 }
 
 func (c *calm) Handle(ctx context.Context, r slog.Record) error {
-	if calmMessages[r.Message] {
-		muted, pass := c.runs.next(r.Message, r.Time)
+	if kind := c.kind(r.Message); kind != "" {
+		muted, pass := c.runs.next(kind, r.Time)
 		if !pass {
 			return nil
 		}
@@ -148,13 +171,13 @@ func (c *calm) Handle(ctx context.Context, r slog.Record) error {
 	return c.Handler.Handle(ctx, r)
 }
 
-func (c *calmRuns) next(message string, now time.Time) (muted int, pass bool) {
+func (c *calmRuns) next(kind string, now time.Time) (muted int, pass bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	run := c.of[message]
+	run := c.of[kind]
 	if run == nil {
 		run = &calmRun{}
-		c.of[message] = run
+		c.of[kind] = run
 	}
 	pass = now.Sub(run.last) >= calmAfter
 	run.last = now
@@ -167,7 +190,9 @@ func (c *calmRuns) next(message string, now time.Time) (muted int, pass bool) {
 }
 
 func (c *calm) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &calm{c.Handler.WithAttrs(attrs), c.runs}
+	return &calm{c.Handler.WithAttrs(attrs), c.kind, c.runs}
 }
 
-func (c *calm) WithGroup(name string) slog.Handler { return &calm{c.Handler.WithGroup(name), c.runs} }
+func (c *calm) WithGroup(name string) slog.Handler {
+	return &calm{c.Handler.WithGroup(name), c.kind, c.runs}
+}

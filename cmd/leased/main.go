@@ -32,7 +32,7 @@ func main() {
 	case err != nil:
 		last := newLines(os.Stderr)
 		fmt.Fprintln(last, "leased:", err)
-		last.close(logTimeout)
+		closeLines(logTimeout, last)
 		os.Exit(1)
 	}
 }

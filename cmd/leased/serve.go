@@ -26,12 +26,13 @@ const (
 	maxHeaderBytes    = 16 << 10
 	openTimeout       = 30 * time.Second
 	flushTimeout      = 5 * time.Second
-	logTimeout        = 2 * time.Second
 
 	// At the end, clients have bodyGrace to send what they have announced. Then the store has its
-	// timeout, and answerGrace is for answers on their way.
-	bodyGrace   = 4 * time.Second
+	// timeout, and answerGrace is for answers on their way. After that, the log has logTimeout if
+	// nobody reads it. Service managers wait 10 seconds.
+	bodyGrace   = 3 * time.Second
 	answerGrace = 2 * time.Second
+	logTimeout  = time.Second
 )
 
 // writeTimeout is longer than the longest answer takes: the body, the wait, and the store.
@@ -45,8 +46,7 @@ func (c *config) shutdownTimeout() time.Duration { return bodyGrace + c.storeTim
 // of them to be read.
 func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) {
 	said, logged := newLines(out), newLines(errOut)
-	defer logged.close(logTimeout)
-	defer said.close(logTimeout)
+	defer closeLines(logTimeout, said, logged)
 	c, err := parse(args, logged)
 	if err != nil {
 		return err
@@ -85,15 +85,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	conns := newEnding(listener)
 	defer conns.Close()
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      c.writeTimeout(),
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	server := c.server(handler, log)
 	server.RegisterOnShutdown(api.EndWaits)
 	fmt.Fprintf(said, "serving http://%s on %s\n", listener.Addr(), backends.Redact(c.backend))
 	failed := make(chan error, 1)
@@ -115,9 +107,21 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	return nil
 }
 
+func (c *config) server(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      c.writeTimeout(),
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(newCalm(log.Handler(), serverKind), slog.LevelWarn),
+	}
+}
+
 func (c *config) manager(store backends.Store, log *slog.Logger) (*lease.Manager, error) {
 	return lease.NewManager(store,
-		lease.WithLogger(slog.New(newCalm(log.Handler()))),
+		lease.WithLogger(slog.New(newCalm(log.Handler(), managerKind))),
 		lease.WithNamespace(defaultNamespace),
 		lease.WithDefaultTTL(c.defaultTTL),
 		lease.WithMaxTTL(c.maxTTL),

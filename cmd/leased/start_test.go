@@ -22,6 +22,8 @@ type scripted struct {
 	*memory.Store
 	opening func() error
 	full    atomic.Bool // then it reads, and takes no writes
+	silent  atomic.Bool // then it does not answer
+	away    atomic.Bool // then it cannot be reached
 	gets    atomic.Int64
 	sets    atomic.Int64
 }
@@ -48,15 +50,32 @@ func newScripted() *scripted {
 
 func (s *scripted) Get(ctx context.Context, key string) (backend.Entry, error) {
 	s.gets.Add(1)
+	if err := s.fails(ctx); err != nil {
+		return backend.Entry{}, err
+	}
 	return s.Store.Get(ctx, key)
 }
 
 func (s *scripted) CompareAndSet(ctx context.Context, key string, revision uint64, value []byte, keep time.Duration) (uint64, error) {
 	s.sets.Add(1)
+	if err := s.fails(ctx); err != nil {
+		return 0, err
+	}
 	if s.full.Load() {
 		return 0, errors.Join(backend.ErrUnavailable, errors.New("no space left on device"))
 	}
 	return s.Store.CompareAndSet(ctx, key, revision, value, keep)
+}
+
+func (s *scripted) fails(ctx context.Context) error {
+	switch {
+	case s.away.Load():
+		return errors.Join(backend.ErrUnavailable, errors.New("no route to host"))
+	case s.silent.Load():
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
 }
 
 // TestNobodyIsServedBeforeTheStoreIsOpen: whoever could connect would wait, and take it for an
@@ -101,20 +120,6 @@ func TestAWrongAddressIsToldFirst(t *testing.T) {
 	err = run(t.Context(), []string{"--no-auth", "--backend", "scripted:", "--addr", taken.Addr().String()}, io.Discard, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "--addr") || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("%v", err)
-	}
-}
-
-// TestNoTimeoutEndsBeforeWhatItWaitsFor: an answer may take the body, the wait and the store, and the
-// end of the daemon a body and the store.
-func TestNoTimeoutEndsBeforeWhatItWaitsFor(t *testing.T) {
-	for _, d := range []time.Duration{100 * time.Millisecond, 4 * time.Second, 100 * time.Second, 10 * time.Minute} {
-		c := config{storeTimeout: d}
-		if c.writeTimeout() <= readTimeout+longestWait+d || c.shutdownTimeout() <= bodyGrace+d {
-			t.Errorf("for a store timeout of %v: write timeout %v, shutdown timeout %v", d, c.writeTimeout(), c.shutdownTimeout())
-		}
-	}
-	if c := (config{storeTimeout: 4 * time.Second}); c.shutdownTimeout() != 10*time.Second {
-		t.Errorf("with the defaults the end takes up to %v: service managers are told 10s", c.shutdownTimeout())
 	}
 }
 
