@@ -89,9 +89,6 @@ func (c *call) serve() (any, error) {
 	} else {
 		err = c.readQuery()
 	}
-	if err == nil {
-		err = c.makeRoom(&rt)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +96,9 @@ func (c *call) serve() (any, error) {
 	defer cancel()
 	c.ctx = ctx
 	if err := c.share.begin(ctx, rt.turn); err != nil {
+		return nil, err
+	}
+	if err := c.makeRoom(&rt); err != nil {
 		return nil, err
 	}
 	body, err := rt.serve(c)

@@ -24,6 +24,7 @@ type scripted struct {
 	full    atomic.Bool // then it reads, and takes no writes
 	silent  atomic.Bool // then it does not answer
 	away    atomic.Bool // then it cannot be reached
+	cut     atomic.Bool // then the outcome of writes is unknown
 	gets    atomic.Int64
 	sets    atomic.Int64
 }
@@ -71,6 +72,8 @@ func (s *scripted) fails(ctx context.Context) error {
 	switch {
 	case s.away.Load():
 		return errors.Join(backend.ErrUnavailable, errors.New("no route to host"))
+	case s.cut.Load():
+		return errors.New("connection reset by peer")
 	case s.silent.Load():
 		<-ctx.Done()
 		return ctx.Err()
