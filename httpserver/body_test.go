@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -25,9 +26,13 @@ func raw(t *testing.T, server *httptest.Server, text string) (answers []*http.Re
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	for from := bufio.NewReader(conn); ; {
 		res, err := http.ReadResponse(from, nil)
-		if err != nil { // the end
+		if err != nil {
+			if os.IsTimeout(err) {
+				t.Error("the connection is not closed after a minute")
+			}
 			return answers, bodies
 		}
 		var body object

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,6 +116,45 @@ func TestManyStartAtOnceInAnEmptyFolder(t *testing.T) {
 		}
 		if left, _ := filepath.Glob(".leased*"); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
+// TestManyDaemonsStartAtOnceInAnEmptyFolder, with all that they make there: each serves, and each
+// admits the one key that was made.
+func TestManyDaemonsStartAtOnceInAnEmptyFolder(t *testing.T) {
+	inEmptyFolder(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	const daemons = 6
+	var outs [daemons]output
+	ended := make(chan error, daemons)
+	for i := range outs {
+		go func() { ended <- run(ctx, []string{"--addr", "127.0.0.1:0"}, &outs[i], io.Discard) }()
+	}
+	serving := regexp.MustCompile(`serving (http://\S+)`)
+	made := regexp.MustCompile(`made an API key .*: (\S+)`)
+	var urls, keys []string
+	for i := range outs {
+		natstest.Eventually(t, "each serves or has ended", func() bool { return len(ended) > 0 || serving.MatchString(outs[i].String()) })
+		if m := made.FindStringSubmatch(outs[i].String()); m != nil {
+			keys = append(keys, m[1])
+		}
+		if m := serving.FindStringSubmatch(outs[i].String()); m != nil {
+			urls = append(urls, m[1])
+		}
+	}
+	if len(urls) != daemons || len(keys) != 1 {
+		t.Fatalf("%d daemons serve, %d keys were made; one ended: %v", len(urls), len(keys), <-ended)
+	}
+	for i, url := range urls {
+		if code, a := (&daemon{url: url}).ask(t, keys[0], "POST", "/v1/ai/lease", `{"key":"k"}`); code != 200 || a["status"] == "acquired" != (i == 0) {
+			t.Errorf("%s: %d %v", url, code, a)
+		}
+	}
+	cancel()
+	for range daemons {
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -9,6 +9,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/ailease/lease/internal/natstest"
 )
 
 // canary is a part of every secret here. Nothing that is printed, logged or answered may have it.
@@ -173,6 +177,58 @@ func TestNoSecretOfAKeyFileIsPrinted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestNoSecretOfAStoreIsPrinted: neither when leased is let in, nor when it is not, nor when the
+// store goes away while requests come.
+func TestNoSecretOfAStoreIsPrinted(t *testing.T) {
+	const password, token = canary + "_password", canary + "_token"
+	byPassword, byToken := natstest.Options(t.TempDir()), natstest.Options(t.TempDir())
+	byPassword.Username, byPassword.Password = "user_"+canary, password
+	byToken.Authorization = token
+	for name, tt := range map[string]struct {
+		options *server.Options
+		user    string // that is let in
+	}{
+		"a password": {byPassword, "user_" + canary + ":" + password},
+		"a token":    {byToken, token},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inEmptyFolder(t)
+			t.Setenv(apiKeyVariable, shutdownKey)
+			nats := natstest.Start(t, tt.options)
+			address := nats.Addr().String()
+			for _, wrong := range []string{tt.user + "x", "x" + tt.user, ""} {
+				url := "nats://" + wrong + "@" + address
+				if wrong == "" {
+					url = "nats://" + address + "?bucket=" + canary
+				}
+				printed, err := runShortly(t, []string{"--addr=127.0.0.1:0", "--backend=" + url})
+				if err == nil || strings.Contains(printed+err.Error(), canary) || !strings.Contains(err.Error(), "uthorization") {
+					t.Errorf("refused as %q: %v, printed %s", wrong, err, printed)
+				}
+			}
+			d := startDaemon(t, "--backend", "nats://"+tt.user+"@"+address, "--store-timeout", "200ms")
+			if !strings.Contains(d.out.String(), "on nats://"+address) {
+				t.Errorf("the greeting is %s", d.out)
+			}
+			if code, a := d.ask(t, shutdownKey, "POST", "/v1/ai/lease", `{"key":"k"}`); code != 200 {
+				t.Errorf("%d %v", code, a)
+			}
+			natstest.Stop(nats)
+			for _, path := range []string{"/v1/ai/lease", "/v1/check-lock"} {
+				if code, a := d.ask(t, shutdownKey, "POST", path, `{"key":"l"}`); code != 503 || strings.Contains(fmt.Sprint(a), canary) {
+					t.Errorf("without its store: %d %v", code, a)
+				}
+			}
+			if err := d.stop(); err != nil && strings.Contains(err.Error(), canary) {
+				t.Errorf("the end: %v", err)
+			}
+			if text := d.log.String(); !strings.Contains(text, "level=WARN") || strings.Contains(text+d.out.String(), canary) {
+				t.Errorf("printed %s\n%s", d.out, text)
+			}
+		})
 	}
 }
 
