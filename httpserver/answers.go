@@ -143,7 +143,7 @@ func encode(body any) []byte {
 	return b.Bytes()
 }
 
-// answer writes the answer in one piece, so that no client gets half of one. It writes nothing if
+// answer writes the answer in one piece: no client gets half of one. It writes nothing if
 // there is no room to hold the answer until the client has read it.
 func (c *call) answer(code int, body any) error {
 	b := encode(body)

@@ -68,7 +68,7 @@ func (ring keyring) authenticate(r *http.Request) (namespace string, err error) 
 	}
 	hash := sha256.Sum256([]byte(key))
 	found := false
-	for i := range ring { // all, so that the time does not tell which one matched
+	for i := range ring { // all: the time must not tell which one matched
 		if subtle.ConstantTimeCompare(hash[:], ring[i].hash[:]) == 1 {
 			namespace, found = ring[i].namespace, true
 		}

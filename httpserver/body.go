@@ -106,7 +106,7 @@ func (c *call) readAll() ([]byte, error) {
 }
 
 // leaveBody closes the connection after the answer if the body was not read: the server would wait
-// for the rest of it, which may never come, and so would its shutdown.
+// for the rest, which may never come, and the server's shutdown would wait too.
 func (c *call) leaveBody() {
 	if c.bodyRead || c.request.ContentLength == 0 || c.request.ProtoMajor != 1 {
 		return

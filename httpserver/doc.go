@@ -24,12 +24,13 @@
 //	POST /v1/check-lock   lock a key once      key, ttl, metadata, nonce
 //
 // A POST takes its fields from a JSON object in the body, a GET from the query. Unknown fields are
-// ignored. A field that is null counts as absent. A path may begin with more than one slash.
+// ignored. A field that is null counts as absent. A path may begin with more than one slash, unless
+// a mux in front redirects such paths.
 //
-// What is given twice is refused with 422, also if both are the same: a field of a body, key or
-// wait in a query, and the headers Authorization, Content-Type and Content-Encoding. A proxy in
-// front may have looked at the other one. A text with half of a surrogate pair, such as "\ud800",
-// is refused too. What stands within metadata, a checkpoint or a result is kept as it was sent.
+// The server refuses with 422 what a request gives twice, also if both are the same: a field of a
+// body, key or wait in a query, and the headers Authorization, Content-Type and Content-Encoding. A
+// proxy in front may have looked at the other one. A text with half of a surrogate pair, such as
+// "\ud800", is refused too. Metadata, checkpoints and results are kept as they were sent.
 //
 //	key             1 to 256 characters
 //	lease_id        from the answer that acquired the lease

@@ -182,7 +182,7 @@ func (c *call) setRetryAfter(d time.Duration) {
 
 func (c *call) logFailure(kind trouble, err error) {
 	if c.request.Context().Err() == nil { // else the client has gone
-		c.meet(kind, err)
+		c.report(kind, err)
 	}
 }
 

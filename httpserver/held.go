@@ -8,8 +8,9 @@ import (
 	"github.com/ailease/lease"
 )
 
-// What requests hold in memory at a time is bounded in two ways: by bytes, what stays in memory
-// while a client is slow; by number, the calls to the store, which take more for a moment.
+// The memory of requests is bounded in two ways. Bodies and answers stay in memory while a client
+// is slow: their bytes are counted. A call to the store takes more, for a moment: the calls are
+// counted.
 //
 // The first freeBytes of each body, counted twice, and of each answer are free. They are about what
 // the connection itself takes. So extensions, releases and short completions are served however

@@ -134,8 +134,8 @@ func (c *call) text(field string, required bool) string {
 	return s
 }
 
-// mostTextBytes is more than a text field may have as JSON, with every character escaped. What is
-// longer is not copied.
+// mostTextBytes is more than a text field may have as JSON, with every character escaped. A
+// longer one is not copied.
 const mostTextBytes = 32 << 10
 
 func (c *call) flag(field string) (b bool) {

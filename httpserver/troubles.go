@@ -30,9 +30,9 @@ var troubleLines = [troubleCount]struct {
 	memoryFull: {slog.LevelWarn, "httpserver: requests are refused: the bodies and answers under way hold too much memory", "httpserver: requests are no longer refused for want of memory"},
 }
 
-// calmAfter is how long a trouble has not been met when it counts as over. One that comes and goes
+// overAfter is how long a trouble has not been met when it counts as over. One that comes and goes
 // is one trouble.
-const calmAfter = 5 * time.Second
+const overAfter = 5 * time.Second
 
 // troubles remembers which troubles there are. Nothing is logged under its mutex: a logger that
 // blocks would stop all requests.
@@ -61,7 +61,7 @@ func (t *troubles) fail(kind trouble, now time.Time) (begins bool, over []summar
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := &t.all[kind]
-	if a.present && a.succeeded && now.Sub(a.last) >= calmAfter {
+	if a.present && a.succeeded && now.Sub(a.last) >= overAfter {
 		over = append(over, t.end(kind))
 	}
 	if !a.present {
@@ -80,7 +80,7 @@ func (t *troubles) succeed(now time.Time) (over []summary) {
 	for kind := range t.all {
 		a := &t.all[kind]
 		a.succeeded = true
-		if a.present && now.Sub(a.last) >= calmAfter {
+		if a.present && now.Sub(a.last) >= overAfter {
 			over = append(over, t.end(trouble(kind)))
 		}
 	}
@@ -95,8 +95,8 @@ func (t *troubles) end(kind trouble) summary {
 	return summary{kind, a.failed, a.last.Sub(a.since).Round(time.Millisecond)}
 }
 
-// meet counts a failed request and logs err if a trouble begins with it.
-func (c *call) meet(kind trouble, err error) {
+// report counts a failed request and logs err if a trouble begins with it.
+func (c *call) report(kind trouble, err error) {
 	begins, over := c.handler.troubles.fail(kind, time.Now())
 	c.handler.logOver(over)
 	if begins {

@@ -45,7 +45,7 @@ Every flag can be set in the environment instead: --addr is LEASED_ADDR, and so 
 const usageEnd = `
 API keys. The file that --api-keys names has an API key and its namespace on each line, separated
 by white space; a '#' begins a comment. A key has 8 to 256 printable ASCII characters, and more
-than its namespace's name, so that swapped columns are noticed. Without --api-keys the file is
+than its namespace's name: swapped columns are noticed. Without --api-keys the file is
 leased.keys in the working folder. If that is absent and LEASED_API_KEY is not set either, it is
 made with one key, which is printed once.
 The variable LEASED_API_KEY admits one key more, to the namespace "default". It has no flag: every
@@ -103,5 +103,5 @@ func (c *config) define(fs *flag.FlagSet) {
 	fs.DurationVar(&c.clockSkew, "clock-skew", 0, "`duration` by which the clocks of the servers on one store may differ")
 	fs.DurationVar(&c.storeTimeout, "store-timeout", 4*time.Second, "`duration` for which a request waits for the store, up to 10m; clients of the hosted API give up after 5s")
 	fs.Float64Var(&c.rateLimit, "rate-limit", 0, "requests `per-second` for each namespace, a second's worth at once; 0 for no limit")
-	fs.Int64Var(&c.maxHeldBytes, "max-held-bytes", 64<<20, "`bytes` that bodies, each counted twice, and unread answers may take together; beyond it requests get 503")
+	fs.Int64Var(&c.maxHeldBytes, "max-held-bytes", 64<<20, "`bytes` that bodies, each counted twice, and unread answers may take together, and one call to the store at a time for each 512 KiB; beyond it requests get 503")
 }

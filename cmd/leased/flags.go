@@ -11,8 +11,8 @@ import (
 	"github.com/peterbourgon/ff/v3"
 )
 
-// The errors of package flag quote what was given. That may be a secret, given to the wrong flag or
-// variable. So no error here has a value in it: each names the flag, and says what it takes.
+// The errors of package flag quote the value, which may be a secret that was given to the wrong
+// flag or variable. No error here quotes a value: each names the flag, and says what it takes.
 
 // checked is a flag's value that notes that it was refused, and does not tell package flag.
 type checked struct {

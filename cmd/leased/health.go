@@ -17,7 +17,7 @@ const (
 	healthNamespace = "leased.healthz" // no API key may have it
 	healthTTL       = time.Minute
 	healthTimeout   = 2 * time.Second
-	healthFresh     = time.Second // for so long an answer stands, so that nobody can cause more writes
+	healthFresh     = time.Second // for so long an answer stands: nobody can cause more writes
 )
 
 // health finds out whether the store takes writes, by a lease of its own that it extends: a store

@@ -131,7 +131,7 @@ func badLine(fields []string, before map[string]string) string {
 	_, twice := before[key]
 	switch {
 	case len(key) <= len(namespace):
-		// Whoever has a good line and swaps its columns ends here. Else the namespace, which is no
+		// A good line with swapped columns ends here. Else the namespace, which is no
 		// secret, would be admitted as a key.
 		return fmt.Sprintf("the first word has %d bytes and the second %d: an API key comes first, and must be longer than its namespace's name", len(key), len(namespace))
 	case !keyForm.MatchString(key):

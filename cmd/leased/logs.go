@@ -119,12 +119,12 @@ func closeLines(most time.Duration, all ...*lines) {
 	}
 }
 
-// calm is a log that has one line for a run of records of the same kind, where each request could
-// have one. A run is over when there was none for calmAfter.
-type calm struct {
+// runLog is a log that has one line for a run of records of the same kind, where each request could
+// have one. A run is over when there was none for overAfter.
+type runLog struct {
 	slog.Handler
 	kind func(message string) string // "" if each record has its line
-	runs *calmRuns
+	runs *logRuns
 }
 
 // managerKind is for what the Manager logs: what an outage of the store, or a client, can cause by
@@ -141,25 +141,25 @@ func managerKind(message string) string {
 // duration.
 func serverKind(message string) string { return message[:min(len(message), 20)] }
 
-const calmAfter = 5 * time.Second
+const overAfter = 5 * time.Second
 
-type calmRuns struct {
+type logRuns struct {
 	mu sync.Mutex
-	of map[string]*calmRun
+	of map[string]*logRun
 }
 
-type calmRun struct {
+type logRun struct {
 	last  time.Time
 	muted int // records since the last line
 }
 
-func newCalm(h slog.Handler, kind func(message string) string) *calm {
-	return &calm{h, kind, &calmRuns{of: make(map[string]*calmRun)}}
+func newRunLog(h slog.Handler, kind func(message string) string) *runLog {
+	return &runLog{h, kind, &logRuns{of: make(map[string]*logRun)}}
 }
 
-func (c *calm) Handle(ctx context.Context, r slog.Record) error {
-	if kind := c.kind(r.Message); kind != "" {
-		muted, pass := c.runs.next(kind, r.Time)
+func (l *runLog) Handle(ctx context.Context, r slog.Record) error {
+	if kind := l.kind(r.Message); kind != "" {
+		muted, pass := l.runs.next(kind, r.Time)
 		if !pass {
 			return nil
 		}
@@ -168,18 +168,18 @@ func (c *calm) Handle(ctx context.Context, r slog.Record) error {
 			r.AddAttrs(slog.Int("not_logged_before", muted))
 		}
 	}
-	return c.Handler.Handle(ctx, r)
+	return l.Handler.Handle(ctx, r)
 }
 
-func (c *calmRuns) next(kind string, now time.Time) (muted int, pass bool) {
+func (c *logRuns) next(kind string, now time.Time) (muted int, pass bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	run := c.of[kind]
 	if run == nil {
-		run = &calmRun{}
+		run = &logRun{}
 		c.of[kind] = run
 	}
-	pass = now.Sub(run.last) >= calmAfter
+	pass = now.Sub(run.last) >= overAfter
 	run.last = now
 	if !pass {
 		run.muted++
@@ -189,10 +189,10 @@ func (c *calmRuns) next(kind string, now time.Time) (muted int, pass bool) {
 	return muted, true
 }
 
-func (c *calm) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &calm{c.Handler.WithAttrs(attrs), c.kind, c.runs}
+func (l *runLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &runLog{l.Handler.WithAttrs(attrs), l.kind, l.runs}
 }
 
-func (c *calm) WithGroup(name string) slog.Handler {
-	return &calm{c.Handler.WithGroup(name), c.kind, c.runs}
+func (l *runLog) WithGroup(name string) slog.Handler {
+	return &runLog{l.Handler.WithGroup(name), l.kind, l.runs}
 }

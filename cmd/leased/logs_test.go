@@ -115,7 +115,7 @@ func TestARunOfRecordsIsOneLine(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var b bytes.Buffer
-			log := slog.New(newCalm(slog.NewTextHandler(&b, nil), tt.kind)).With("a", 1).WithGroup("g")
+			log := slog.New(newRunLog(slog.NewTextHandler(&b, nil), tt.kind)).With("a", 1).WithGroup("g")
 			count := func(text string) int { return strings.Count(b.String(), text) }
 			for range 500 {
 				for _, message := range tt.messages {
@@ -126,7 +126,7 @@ func TestARunOfRecordsIsOneLine(t *testing.T) {
 			if n := count("level=WARN"); n != 1 {
 				t.Errorf("%d lines:\n%.1000s", n, b.String())
 			}
-			time.Sleep(calmAfter)
+			time.Sleep(overAfter)
 			log.Warn(tt.messages[1])
 			if n := count("level=WARN"); n != 2 || count("not_logged_before=999") != 1 {
 				t.Errorf("%s", b.String())

@@ -31,8 +31,8 @@ func (p *process) residentKB(t *testing.T) int {
 	return n
 }
 
-// crowd is many clients that send a text each and read no answer. It returns how many KB more leased
-// takes for them. A lease can be extended meanwhile.
+// crowd is many clients that send a text each and read no answer. It returns how many KB more
+// leased takes for them. A lease can be extended meanwhile.
 func crowd(t *testing.T, clients int, text string) (tookKB int) {
 	t.Helper()
 	inEmptyFolder(t)

@@ -115,13 +115,13 @@ func (c *config) server(handler http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      c.writeTimeout(),
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(newCalm(log.Handler(), serverKind), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(newRunLog(log.Handler(), serverKind), slog.LevelWarn),
 	}
 }
 
 func (c *config) manager(store backends.Store, log *slog.Logger) (*lease.Manager, error) {
 	return lease.NewManager(store,
-		lease.WithLogger(slog.New(newCalm(log.Handler(), managerKind))),
+		lease.WithLogger(slog.New(newRunLog(log.Handler(), managerKind))),
 		lease.WithNamespace(defaultNamespace),
 		lease.WithDefaultTTL(c.defaultTTL),
 		lease.WithMaxTTL(c.maxTTL),

@@ -126,7 +126,8 @@ func TestAWrongAddressIsToldFirst(t *testing.T) {
 	}
 }
 
-// TestABaseURLThatEndsWithASlash is served, and not redirected: clients would repeat a POST as a GET.
+// TestABaseURLThatEndsWithASlash is served, and not redirected: clients would repeat a POST as a
+// GET.
 func TestABaseURLThatEndsWithASlash(t *testing.T) {
 	inEmptyFolder(t)
 	d := startDaemon(t, "--no-auth", "--backend", "memory:")
