@@ -54,8 +54,8 @@ func TestLinesDoNotWait(t *testing.T) {
 // TestTheEndDoesNotWaitForAReader longer than it was told.
 func TestTheEndDoesNotWaitForAReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{open: make(chan struct{})}
-		l, other := newLines(g), newLines(g)
+		open := make(chan struct{})
+		l, other := newLines(&gate{open: open}), newLines(&gate{open: open})
 		fmt.Fprintln(l, "one")
 		fmt.Fprintln(other, "one")
 		began := time.Now()
@@ -63,7 +63,7 @@ func TestTheEndDoesNotWaitForAReader(t *testing.T) {
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("the end took %v", took)
 		}
-		close(g.open)
+		close(open)
 	})
 }
 
