@@ -16,7 +16,8 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// TestClosedStoreOverTheCallersConnection: the connection stays open, and nothing more is sent over it.
+// TestClosedStoreOverTheCallersConnection: the connection stays open, and nothing more is sent over
+// it.
 func TestClosedStoreOverTheCallersConnection(t *testing.T) {
 	srv := natstest.Alone(t)
 	nc, err := nats.Connect(srv.ClientURL())
@@ -59,8 +60,8 @@ func TestClosedStoreOverTheCallersConnection(t *testing.T) {
 	}
 }
 
-// TestCloseUnderAWrite: the server may have got the write, and its answer will not come. So the outcome
-// is unknown, which ErrClosed would deny.
+// TestCloseUnderAWrite: the server may have got the write, and its answer will not come. So the
+// outcome is unknown, which ErrClosed would deny.
 func TestCloseUnderAWrite(t *testing.T) {
 	sink := swallow(t, natstest.Alone(t).Addr().String(), "$KV.leases.k ")
 	s := open(t, "nats://"+sink.addr)
@@ -125,7 +126,7 @@ func swallow(t *testing.T, server, from string) sink {
 	return s
 }
 
-// relay passes on what comes from src until it has seen the bytes stop, and then reads on in silence.
+// relay passes on what comes from src until it has seen the bytes stop. What comes then is lost.
 func relay(dst, src net.Conn, stop []byte, found func()) {
 	defer dst.Close()
 	var seen []byte
