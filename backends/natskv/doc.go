@@ -55,7 +55,9 @@
 // How many replicas a bucket has may be changed while it is in use. A Store that knew one replica
 // looks again every second, before new ones answer.
 //
-// Servers refuse messages above max_payload, 1 MiB unless configured, headers included.
+// A server takes messages up to its max_payload, 1 MiB unless configured, headers included. [Open]
+// refuses one that takes values of less than 256 KiB. [Store.MaxValueBytes] tells how large a value
+// may be, and "max_payload: 2MB" allows all that backend.MaxValueBytes does.
 //
 // # A full bucket
 //

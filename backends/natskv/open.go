@@ -118,6 +118,7 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 	if problem := cmp.Or(
 		unsuitable(config, s.bucket),
 		tooOld(nc.ConnectedServerVersion(), config.Replicas),
+		tooSmall(nc.MaxPayload(), int(config.MaxMsgSize), s.bucket),
 	); problem != "" {
 		return nil, failed(errors.New(problem))
 	}
@@ -136,6 +137,7 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 		bucket:  s.bucket,
 		timeout: s.timeout,
 		expires: config.AllowMsgTTL,
+		mostMsg: int(config.MaxMsgSize),
 		inbox:   answers,
 		life:    life,
 		end:     end,

@@ -81,6 +81,7 @@ func TestUnsuitableBuckets(t *testing.T) {
 		{"that acknowledges too early", func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode }, "persist mode async"},
 		{"without a TTL for each message", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false }, ""},
 		{"read from any replica", func(c *jetstream.StreamConfig) { c.AllowDirect = true }, ""},
+		{"of too small messages", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 100 << 10 }, "--max-msg-size=-1"},
 		{"with a maximum age", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "drops every entry after 1h0m0s"},
 		{"a ring", func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardOld, 10 }, "--discard=new"},
 		{"a work queue", func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy }, "retention policy"},

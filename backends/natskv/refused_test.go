@@ -165,7 +165,7 @@ func TestFullBucket(t *testing.T) {
 				says  string
 			}{
 				"third": {"v", backend.ErrUnavailable, "the bucket is full"},
-				"large": {strings.Repeat("v", 300<<10), backend.ErrInvalid, "larger than the server takes"},
+				"large": {strings.Repeat("v", 300<<10), backend.ErrInvalid, "this bucket takes"},
 			} {
 				if _, err := s.CompareAndSet(ctx, key, 0, []byte(want.value), 0); !errors.Is(err, want.is) || !strings.Contains(err.Error(), want.says) {
 					t.Errorf("%s: %v, want one that says %q", key, err, want.says)

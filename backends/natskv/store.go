@@ -27,6 +27,7 @@ type Store struct {
 	prefix   string // of all subjects
 	timeout  time.Duration
 	expires  bool // the server takes a TTL with a message
+	mostMsg  int  // of the bucket, in bytes, if it has such a limit
 
 	granted     granted
 	inbox       *inbox
@@ -123,14 +124,16 @@ func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
 // CompareAndSet writes value under key if its revision is expected, as [backend.Backend] says. It
 // is one message, but for three cases, which need a read: a key that was deleted less than an hour
 // ago, a revision that this Store has neither written nor read, and most conflicts in a replicated
-// bucket. A value that with its headers exceeds the server's
-// max_payload is refused with backend.ErrInvalid.
+// bucket. A value above [Store.MaxValueBytes] is refused with backend.ErrInvalid.
 func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 	if err := s.ready(ctx); err != nil {
 		return 0, s.failed("compare-and-set", key, err)
 	}
 	if err := backend.CheckWrite(key, value, keep); err != nil {
 		return 0, s.failed("compare-and-set", key, err)
+	}
+	if most := s.MaxValueBytes(); len(value) > most {
+		return 0, s.failed("compare-and-set", key, tooLarge(len(value), most))
 	}
 	revision, err := s.compareAndSet(ctx, write{name: escape(key), expected: expected, value: value, keep: keep})
 	return revision, s.failed("compare-and-set", key, err)
