@@ -18,6 +18,10 @@ func subjectPrefix(bucket string) string { return "$KV." + bucket + "." }
 
 // bind returns the bucket's stream, which it makes if it is absent. CreateKeyValue of the client
 // library cannot set all that leases need.
+//
+// The first sequence number is the time in microseconds. So all numbers of a bucket that is
+// deleted and made again are above those of the old one, unless that took a million writes a
+// second. They stay below 1<<53 until the year 2255, and fit in a JavaScript number.
 func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.Stream, error) {
 	stream, err := js.Stream(ctx, streamName(s.bucket))
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -34,6 +38,7 @@ func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.St
 		DenyDelete:        true,
 		AllowRollup:       true,
 		AllowDirect:       true,
+		FirstSeq:          uint64(time.Now().UnixMicro()),
 		Duplicates:        duplicates,
 		AllowMsgTTL:       true, // ignored by servers before 2.11, which keep everything for ever
 	})

@@ -46,8 +46,11 @@
 // 2 600 leases a second for one caller. Several replicas make leases survive the loss of a host.
 // Use both where leases guard money.
 //
-// A deleted and recreated bucket begins its numbers anew, and with them the fencing tokens. Never do
-// that while a resource remembers tokens.
+// A bucket that is deleted, or lost with its server's disk, loses its leases: two callers may then
+// hold one key. But the revisions of a new bucket begin at the time in microseconds, above those of
+// the old one. So the holder of an old lease can neither extend nor complete it, and a resource
+// that remembers fencing tokens refuses it. That holds unless the clock of the host that makes the
+// bucket was set back.
 //
 // A read of several replicas costs a write of the majority, shared by those who read at the same
 // time.
