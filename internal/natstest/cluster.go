@@ -177,3 +177,20 @@ func (c *Cluster) Current(t testing.TB, bucket string) {
 		})
 	}
 }
+
+// LastNumber returns the number of the last message of the bucket's stream that server i has.
+func (c *Cluster) LastNumber(t testing.TB, i int, bucket string) uint64 {
+	t.Helper()
+	info, err := c.Servers[i].Jsz(&server.JSzOptions{Streams: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, account := range info.AccountDetails {
+		for _, stream := range account.Streams {
+			if stream.Name == "KV_"+bucket {
+				return stream.State.LastSeq
+			}
+		}
+	}
+	return 0
+}
