@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
 	"github.com/ailease/lease/internal/natstest"
@@ -67,4 +69,44 @@ func TestReplicasAreEdited(t *testing.T) {
 	}
 	end()
 	t.Logf("%d writes and %d reads", applied.Load(), reads.Load())
+}
+
+// TestWithoutDirectReads: a replicated bucket made by others, whose replicas answer no reads, is
+// read by comparing.
+func TestWithoutDirectReads(t *testing.T) {
+	c := natstest.StartCluster(t)
+	open(t, c.URL(), natskv.WithBucket("other"))
+	js, _ := bucketOf(t, c.URL(), "other")
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: "KV_leases", Subjects: []string{"$KV.leases.>"}, Replicas: 3, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowMsgTTL: true,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	stores := []*natskv.Store{open(t, c.URLOf(0)), open(t, c.URLOf(1))}
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			w := soleWriter{t: t, store: stores[i%2], key: fmt.Sprintf("default/k%d", i)}
+			for range 50 {
+				if w.write(); w.broken {
+					return
+				}
+				e, err := stores[(i+1)%2].Get(ctx, w.key)
+				if err == nil && e.Revision < w.revision {
+					t.Errorf("%s was at revision %d before, and reads as %d", w.key, w.revision, e.Revision)
+				}
+			}
+		})
+	}
+	all.Wait()
+	natstest.Eventually(t, "all are listed", func() bool {
+		n := 0
+		for _, err := range stores[0].List(ctx, "default/") {
+			if err != nil {
+				return false
+			}
+			n++
+		}
+		return n == 4
+	})
 }
