@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestAllPages: a name that is there all the while is found exactly once, whatever vanishes or comes between two pages.
+// TestAllPages: a name that is there all the while is found exactly once, whatever vanishes or
+// comes between two pages.
 func TestAllPages(t *testing.T) {
 	const size, overlap = 10, 3
 	name := func(i int) string { return fmt.Sprintf("k%04d", i) }

@@ -55,7 +55,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestUnsuitableBuckets: buckets of others that would lose leases are refused, with what to do, and left as they are.
+// TestUnsuitableBuckets: buckets of others that would lose leases are refused, with what to do, and
+// left as they are.
 func TestUnsuitableBuckets(t *testing.T) {
 	url := natstest.Alone(t).ClientURL()
 	nc, err := nats.Connect(url)
@@ -79,7 +80,8 @@ func TestUnsuitableBuckets(t *testing.T) {
 		{"that refuses to replace", func(c *jetstream.StreamConfig) { c.DiscardNewPerSubject = true }, "it refuses to replace an entry"},
 		{"that acknowledges too early", func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode }, "persist mode async"},
 		{"without a TTL for each message", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false }, ""},
-		{"read from any replica", func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "--no-allow-direct"},
+		{"read from any replica", func(c *jetstream.StreamConfig) { c.AllowDirect = true }, ""},
+		{"of too small messages", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 100 << 10 }, "--max-msg-size=-1"},
 		{"with a maximum age", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "drops every entry after 1h0m0s"},
 		{"a ring", func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardOld, 10 }, "--discard=new"},
 		{"a work queue", func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy }, "retention policy"},

@@ -13,8 +13,8 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// TestServerRestarts: while the server is away every call fails soon and says that nothing was written; when it is back, what was acknowledged
-// is there, revisions go on rising, and a watch has gone on.
+// TestServerRestarts: while the server is away, every call fails soon and says that nothing was
+// written. When it is back, what was acknowledged is there, revisions rise, and a watch goes on.
 func TestServerRestarts(t *testing.T) {
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)
@@ -56,7 +56,8 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
-// TestNothingAcknowledgedIsLost stops a server, gracefully as it were an upgrade, under writers, and looks whether the store told each the truth.
+// TestNothingAcknowledgedIsLost stops a server under writers, gracefully, as for an upgrade. It
+// checks what the store has told each of them.
 func TestNothingAcknowledgedIsLost(t *testing.T) {
 	for name, setup := range map[string]func(t *testing.T) (s *natskv.Store, outage func()){
 		"the only server restarts": func(t *testing.T) (*natskv.Store, func()) {
@@ -121,13 +122,14 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 			wg.Wait()
 			unknown, refused := 0, 0
 			for w, all := range tried {
-				got := 0 // none: on a slow disk the outage may meet a writer's first write, and the end its second
+				got := 0 // none: the outage may meet a writer's first write, and the end its second
 				natstest.Eventually(t, "the store answers", func() bool {
 					e, err := s.Get(ctx, fmt.Sprint("k", w))
 					fmt.Sscan(string(e.Value), &got)
 					return err == nil || errors.Is(err, backend.ErrNotFound)
 				})
-				// The value is that of the last acknowledged write, or of an unknown one since: never of an older one, nor of one that was said not to be written.
+				// The value is that of the last acknowledged write, or of an unknown one since:
+				// never of an older one, nor of one that was said not to be written.
 				for i := len(all) - 1; i >= 0; i-- {
 					certain := all[i].err == nil || errors.Is(all[i].err, backend.ErrUnavailable) || errors.Is(all[i].err, backend.ErrConflict)
 					if all[i].number == got {
