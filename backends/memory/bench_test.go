@@ -81,3 +81,37 @@ func BenchmarkCompareAndSet(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkList lists ten entries of one namespace beside many of another, and alone: a listing
+// costs what it finds. x-alone is the ratio, in the same run, in turns.
+func BenchmarkList(b *testing.B) {
+	fill := func(s *memory.Store, namespace string, n int) {
+		for i := range n {
+			if _, err := s.CompareAndSet(context.Background(), namespace+"/"+strconv.Itoa(i), 0, nil, 0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	alone, beside := memory.New(), memory.New()
+	fill(alone, "mine", 10)
+	fill(beside, "mine", 10)
+	fill(beside, "others", 1_000_000)
+	list := func(s *memory.Store) time.Duration {
+		begun, found := time.Now(), 0
+		for _, err := range s.List(context.Background(), "mine/") {
+			if found++; err != nil {
+				b.Fatal(err)
+			}
+		}
+		if found != 10 {
+			b.Fatalf("found %d entries", found)
+		}
+		return time.Since(begun)
+	}
+	var spent, twin time.Duration
+	for b.Loop() {
+		spent += list(beside)
+		twin += list(alone)
+	}
+	b.ReportMetric(float64(spent)/float64(twin), "x-alone")
+}

@@ -39,8 +39,9 @@ var (
 type shard struct {
 	mu       sync.RWMutex
 	entries  map[string]entry
-	revision uint64 // of the last write in this shard, so that no key's revision is ever used again
-	writes   int    // since the last sweep
+	names    map[string]map[string]struct{} // the keys of each namespace, see namespaceOf
+	revision uint64                         // of the last write in this shard, so that no key's revision is ever used again
+	writes   int                            // since the last sweep
 	watchers map[string][]*watcher
 	closed   bool // then there are no entries and no watchers
 }
@@ -56,6 +57,7 @@ func New() *Store {
 	s := &Store{seed: maphash.MakeSeed(), birth: time.Now()}
 	for i := range s.shards {
 		s.shards[i].entries = make(map[string]entry)
+		s.shards[i].names = make(map[string]map[string]struct{})
 	}
 	return s
 }
@@ -73,7 +75,7 @@ func (s *Store) Close() error {
 func (sh *shard) close() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.closed, sh.entries = true, nil
+	sh.closed, sh.entries, sh.names = true, nil, nil
 	for _, of := range sh.watchers {
 		for _, w := range of {
 			w.end()
@@ -137,6 +139,9 @@ func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, 
 	sh.sweep(now)
 	sh.revision++
 	e := entry{bytes.Clone(value), sh.revision, until}
+	if expected == 0 {
+		sh.name(key)
+	}
 	sh.entries[key] = e
 	sh.notify(key, e)
 	return e.revision, nil
@@ -161,9 +166,42 @@ func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint6
 	case now != expected:
 		return backend.ErrConflict
 	}
-	delete(sh.entries, key)
-	sh.notify(key, entry{})
+	sh.drop(key)
 	return nil
+}
+
+// namespaceOf is what stands before the first slash of a key, or of a prefix; ok is false if there
+// is none. Keys of one namespace are known by it, so that a listing costs what it finds, and not
+// what the store holds.
+func namespaceOf(key string) (namespace string, ok bool) {
+	namespace, _, ok = strings.Cut(key, "/")
+	return namespace, ok
+}
+
+// name notes a key that is about to have an entry.
+func (sh *shard) name(key string) {
+	namespace, ok := namespaceOf(key)
+	if !ok {
+		return
+	}
+	keys := sh.names[namespace]
+	if keys == nil {
+		keys = make(map[string]struct{})
+		sh.names[namespace] = keys
+	}
+	keys[key] = struct{}{}
+}
+
+// drop removes the entry of key, and tells those who watch it.
+func (sh *shard) drop(key string) {
+	delete(sh.entries, key)
+	if namespace, ok := namespaceOf(key); ok {
+		keys := sh.names[namespace]
+		if delete(keys, key); len(keys) == 0 {
+			delete(sh.names, namespace)
+		}
+	}
+	sh.notify(key, entry{})
 }
 
 // sweep drops what need not be kept any more, once as many writes have come as there are entries,
@@ -176,14 +214,13 @@ func (sh *shard) sweep(now time.Duration) {
 	sh.writes = 0
 	for key, e := range sh.entries {
 		if e.keep > 0 && e.keep <= now {
-			delete(sh.entries, key)
-			sh.notify(key, entry{})
+			sh.drop(key)
 		}
 	}
 }
 
 // List implements [backend.Lister]. It looks at one shard at a time, and holds no lock while it
-// yields.
+// yields. With a prefix that names a namespace, up to a slash, it looks at that namespace alone.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
 		for i := range s.shards {
@@ -212,6 +249,14 @@ func (sh *shard) list(prefix string) ([]backend.Entry, error) {
 		return nil, backend.ErrClosed
 	}
 	var found []backend.Entry
+	if namespace, ok := namespaceOf(prefix); ok {
+		for key := range sh.names[namespace] {
+			if strings.HasPrefix(key, prefix) {
+				found = append(found, sh.entries[key].public(key))
+			}
+		}
+		return found, nil
+	}
 	for key, e := range sh.entries {
 		if strings.HasPrefix(key, prefix) {
 			found = append(found, e.public(key))
