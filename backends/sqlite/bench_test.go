@@ -13,7 +13,8 @@ import (
 )
 
 // The benchmarks run the Store and its raw twin in turns, a slice of the work each, so that both
-// see the same disk in the same mood, and report how many times the twin's throughput the Store has as x-naive.
+// see the same disk in the same mood, and report how many times the twin's throughput the Store has
+// as x-naive.
 
 const recordBytes = 300
 
@@ -137,7 +138,8 @@ func openBench(b *testing.B) *sqlite.Store {
 	return s
 }
 
-// counters makes an operation of a compare-and-set: each caller goes on from the revision it has written last.
+// counters makes an operation of a compare-and-set: each caller goes on from the revision that it
+// has written last.
 func counters(callers int, set func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error)) func(int) error {
 	last := make([]uint64, callers)
 	value := make([]byte, recordBytes)

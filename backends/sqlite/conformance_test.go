@@ -12,7 +12,8 @@ import (
 func TestConformance(t *testing.T) {
 	pathOf := map[backend.Backend]string{}
 	at := func(t *testing.T, path string) backend.Backend {
-		// The suite does not cut the power, and a hundred cases of each property would each wait for the disk.
+		// The suite does not cut the power, and a hundred cases of each property would each wait
+		// for the disk.
 		s := open(t, path, sqlite.WithSynchronous(sqlite.Normal))
 		pathOf[s] = path
 		return s
@@ -26,7 +27,8 @@ func TestConformance(t *testing.T) {
 	)
 }
 
-// crashImage copies a file that is in use, with its log, as a crash of the process would leave it: nothing is closed or tidied up.
+// crashImage copies a file that is in use, with its log, as a crash of the process would leave it:
+// nothing is closed or tidied up.
 func crashImage(t *testing.T, path string) string {
 	t.Helper()
 	image := newPath(t)

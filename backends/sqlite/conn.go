@@ -10,8 +10,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// conn is a connection that stays out of its pool, with the statements prepared on it. After trouble it is dropped, and made
-// anew when next needed.
+// conn is a connection that stays out of its pool, with the statements prepared on it. After an
+// error it is dropped, and made anew when next needed.
 type conn struct {
 	*sql.Conn // nil if there is none
 	prepared  []*sql.Stmt
@@ -40,9 +40,9 @@ func (c *conn) connect(ctx context.Context, db *sql.DB, statements []statement) 
 	return nil
 }
 
-// drop closes the connection for good, not back into the pool. What it had not committed is thereby
-// rolled back. The statements go first: database/sql does not close those of a single connection, and SQLite would keep
-// the connection, its locks and its transaction for as long as there is one.
+// drop closes the connection for good, not back into the pool. That rolls back what it had not
+// committed. The statements go first: database/sql does not close those of a single connection, and
+// SQLite would keep the connection, its locks and its transaction for as long as there is one.
 func (c *conn) drop() {
 	if c.Conn == nil {
 		return
@@ -54,14 +54,17 @@ func (c *conn) drop() {
 	c.Conn, c.prepared = nil, nil
 }
 
-// lockEvery is how often a lock that another process holds is asked for, on average: at random, so as not to fall into step with that process. SQLite by itself soon asks but ten times a second, and hardly ever
-// just when a process that writes without pause has let go: between two transactions the lock is free for some hundred microseconds.
+// lockEvery is how often, on average, a lock that another process holds is asked for. It is spread
+// at random, to keep out of step with that process. SQLite by itself soon asks but ten times a
+// second. A process that writes without pause leaves the lock free for some hundred microseconds
+// between two transactions, which SQLite hardly ever hits.
 const lockEvery = time.Millisecond
 
 // waitNot has a connection leave the waiting for locks to patiently.
 const waitNot = "PRAGMA busy_timeout = 0"
 
-// patiently repeats try for as long as it fails because of another process's lock, until patience or ctx ends.
+// patiently repeats try for as long as it fails because of another process's lock, until patience
+// or ctx ends.
 func patiently(ctx context.Context, patience time.Duration, try func() error) error {
 	for deadline := time.Now().Add(patience); ; {
 		err := try()

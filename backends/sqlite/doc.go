@@ -7,33 +7,39 @@
 //	defer store.Close()
 //	manager, err := lease.NewManager(store)
 //
-// There is no server to run and nothing to install: SQLite is compiled in, without cgo. [Store] is a
-// backend.Backend, and also a backend.Lister and a backend.Watcher. Importing this package registers
-// URLs such as "sqlite:leases.db" with package backends.
+// There is no server to run and nothing to install: SQLite is compiled in, without cgo. [Store] is
+// a backend.Backend, and also a backend.Lister and a backend.Watcher. Importing this package
+// registers URLs such as "sqlite:leases.db" with package backends.
 //
-// # What it guarantees
+// # Guarantees
 //
-// A write that was acknowledged survives a crash of the program and a power failure (unless [WithSynchronous] says otherwise, and as
-// far as the disk keeps its own word). Every operation is one atomic step, seen by all processes
-// in the same order. Revisions count the changes of the whole file and are never used twice, not after a deletion and not after
-// reopening. After an error that wraps backend.ErrUnavailable nothing was written.
+//   - A write that was acknowledged survives a crash of the program and a power failure, unless
+//     [WithSynchronous] says otherwise, and as far as the disk keeps its own word.
+//   - Every operation is one atomic step. All processes see the steps in the same order.
+//   - Revisions count the changes of the whole file. None is used twice, also after a deletion or
+//     when the file is opened again.
+//   - After an error that wraps backend.ErrUnavailable nothing was written.
 //
-// Callers who write at the same time share a transaction, and so the wait for the disk: 64 callers
-// write some ten times as much as one. A single caller pays nothing for that, and a lost compare-and-set does not wait for the disk at all.
+// Callers that write at the same time share a transaction, and so the wait for the disk: 64 callers
+// write some ten times as much as one. A single caller pays nothing for that. A compare-and-set
+// that is lost does not wait for the disk at all.
 //
-// # What it does not
+// # Limits
 //
-// All processes must run on one host, and the file must be on a local disk: SQLite's write-ahead log needs memory that the processes share, which
-// network file systems (NFS, SMB) do not give. For several hosts there is package natskv. One process writes at a time; the others wait for it, for as long
-// as [WithBusyTimeout] says. Keep the files that end in -wal and -shm beside the file: they are part of it. Copy a
-// file that is in use with VACUUM INTO or the shell's .backup, not with cp.
+//   - All processes must run on one host, and the file must be on a local disk. SQLite's
+//     write-ahead log needs memory that the processes share, which network file systems (NFS, SMB)
+//     do not give. For several hosts there is package natskv.
+//   - One process writes at a time. The others wait for it, for as long as [WithBusyTimeout] says.
+//   - The files that end in -wal and -shm are part of the database. Keep them beside the file. Copy
+//     a file that is in use with VACUUM INTO or the shell's .backup, not with cp.
 //
-// Entries whose keep has ended are dropped by later writes, a few at a time; a file to which nobody writes keeps them. The
-// file does not shrink, but space is used again.
+// Later writes drop entries whose keep has ended, a few at a time. A file to which nobody writes
+// keeps them. The file does not shrink, but its space is used again.
 //
 // # Reading the file
 //
-// View leases shows the leases with their fields as columns, and view locks the one-shot locks. Anyone may read them at any time, and nobody is kept waiting:
+// View leases shows the leases with their fields as columns. View locks shows the one-shot locks.
+// Anyone may read them at any time, and nobody waits for that:
 //
 //	$ sqlite3 -readonly leases.db
 //	sqlite> SELECT key, state, attempt, deadline FROM leases WHERE state = 'in_progress' ORDER BY deadline;
@@ -41,7 +47,8 @@
 //	sqlite> SELECT key, first_seen_at, locked_until FROM locks ORDER BY first_seen_at DESC;
 //	sqlite> SELECT hex(key) FROM entries; -- the shell shows a key only up to a NUL byte
 //
-// Times are RFC 3339 in UTC and of one width, so that they compare as text. Change nothing by hand: a revision that was
-// not counted is not safe to compare. The schema is in the folder migrations; PRAGMA user_version is its version, and a version of this
-// package that does not know it refuses the file.
+// Times are RFC 3339 in UTC, all of one width: they compare as text. Change nothing by hand. A
+// revision that was not counted is not safe to compare. The schema is in the folder migrations.
+// PRAGMA user_version is its version. A version of this package that does not know it refuses the
+// file.
 package sqlite

@@ -22,7 +22,8 @@ func failed(op, key string, err error) error {
 // seen only if the leader panics in between.
 var errNoVerdict = errors.New("the writer stopped in the middle of the transaction; the outcome is unknown")
 
-// withdrawn is the answer to a caller whose context ended before its write was begun, and which therefore never will be.
+// withdrawn is the answer to a caller whose context ended before its write was begun. The write
+// never will be.
 func withdrawn(ctx context.Context) error {
 	return fmt.Errorf("%w: nothing was written: %w", backend.ErrUnavailable, ctx.Err())
 }
@@ -32,9 +33,10 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: nothing was written: %w", backend.ErrUnavailable, explained(err))
 }
 
-// commitFailed wraps the error of a COMMIT that was then rolled back. SQLite writes the frame that makes a transaction valid last, so
-// with the lock not had, or the disk full, there is none. After any other error it may lie in the log although nobody sees it, and
-// a crash right now would bring it to life.
+// commitFailed wraps the error of a COMMIT that was then rolled back. SQLite writes the frame that
+// makes a transaction valid last: if the lock could not be had, or the disk is full, there is none.
+// After any other error it may lie in the log although nobody sees it, and a crash right now would
+// bring it to life.
 func commitFailed(err error) error {
 	switch code(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL:
@@ -51,7 +53,8 @@ func explained(err error) error {
 	return err
 }
 
-// readFailed wraps the error of a read. The store could not be asked, except where asking again will not help.
+// readFailed wraps the error of a read. The store could not be asked, except where asking again
+// will not help.
 func readFailed(err error) error {
 	switch code(err) {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR:
@@ -90,8 +93,9 @@ func advise(code int) string {
 	return ""
 }
 
-// spoilsOnlyItself reports whether SQLite, on such an error, undoes the one statement and leaves the transaction as it was. After the others it
-// may have rolled back everything (https://sqlite.org/lang_transaction.html, section 3).
+// spoilsOnlyItself reports whether SQLite, on such an error, undoes the one statement and leaves
+// the transaction as it was. After the others it may have rolled back everything
+// (https://sqlite.org/lang_transaction.html, section 3).
 func spoilsOnlyItself(err error) bool {
 	switch code(err) {
 	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// WithQuery adds parameters to the URI of every connection: mode=ro makes even root unable to write.
+// WithQuery adds parameters to the URI of every connection. mode=ro makes even root unable to
+// write.
 func WithQuery(query string) Option { return func(o *settings) { o.query = query } }
 
 const (
@@ -26,5 +27,6 @@ func (s *Store) Pragmas(ctx context.Context) (synchronous int, journal string) {
 	return synchronous, journal
 }
 
-// SweepWithNextWrite makes the next write sweep, however short ago the last did. The Store must be idle.
+// SweepWithNextWrite makes the next write sweep, however short ago the last did. The Store must be
+// idle.
 func (s *Store) SweepWithNextWrite() { s.writer.nextSweep = time.Time{} }

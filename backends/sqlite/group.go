@@ -17,16 +17,20 @@ const (
 	maxBatchBytes = 4 << 20
 )
 
-// gatherRounds is how often a leader lets other goroutines run before it begins, so that those that were answered by
-// the last transaction can join this one. With nobody else to run it costs next to nothing.
+// gatherRounds is how often a leader lets other goroutines run before it begins: those that were
+// answered by the last transaction can join this one. With nobody else to run it costs next to
+// nothing.
 const gatherRounds = 4
 
-// group turns concurrent requests into transactions of many. No goroutine waits behind it: whoever comes first leads, which is to
-// say runs the transaction; whoever comes meanwhile waits in the queue. When the
-// transaction has ended, the leader answers those whom it took along, and hands the lead to the first of the queue.
+// group turns concurrent requests into transactions of many. It has no goroutine of its own:
+//
+//   - The first to come leads, which is to say it runs the transaction.
+//   - Those that come meanwhile wait in the queue.
+//   - When the transaction has ended, the leader answers those that it took along, and hands the
+//     lead to the first of the queue.
 type group struct {
-	// begin opens a transaction; if it fails nothing was written. finish carries out the requests in it, ends
-	// it, and leaves a verdict in each. Only the leader calls them.
+	// begin opens a transaction. If it fails, nothing was written. finish carries out the requests
+	// in the transaction, ends it, and leaves a verdict in each. Only the leader calls them.
 	begin  func(ctx context.Context) error
 	finish func(batch []*request)
 
@@ -122,7 +126,8 @@ func (g *group) abandon(ctx context.Context, r *request) error {
 	}
 }
 
-// leadGrace is for how long after its context's end a caller waits for the transaction that it leads, which seldom takes as long.
+// leadGrace is for how long after its context's end a caller waits for the transaction that it
+// leads. The transaction seldom takes as long.
 const leadGrace = 50 * time.Millisecond
 
 // leadFor leads on behalf of a caller who can go away, however long the disk takes.

@@ -8,15 +8,17 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// pollEvery is how often the hub asks whether another process has written, while anything is watched. Asking takes some ten
-// microseconds.
+// pollEvery is how often the hub asks whether another process has written, while anything is
+// watched. Asking takes some ten microseconds.
 const pollEvery = 50 * time.Millisecond
 
 // hub knows who watches what.
 //
-// The Store's own changes are offered as they are committed. Other processes' are found with the counter: every change moves it, so it stands beyond our last
-// change, or had moved between two of ours, exactly if somebody else wrote. Only then are the watched keys read. (PRAGMA data_version would count our own
-// commits too, and have us read everything every time.)
+// The Store's own changes are offered as they are committed. Changes of other processes are found
+// with the counter. Every change moves it: if it stands beyond our last change, or had moved
+// between two of ours, somebody else has written. Only then are the watched keys read. PRAGMA
+// data_version would not do: it counts our own commits too, and everything would be read every
+// time.
 type hub struct {
 	pool *pool
 
@@ -99,8 +101,8 @@ func (h *hub) close() {
 	h.pollers.Wait()
 }
 
-// committed offers what a transaction has changed. It moved the counter from base to last. Transactions come
-// here one after the other, in the order of their commits.
+// committed offers what a transaction has changed. It moved the counter from base to last.
+// Transactions come here one after the other, in the order of their commits.
 func (h *hub) committed(base, last uint64, batch []*request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -162,9 +164,9 @@ func (h *hub) refresh(ctx context.Context) {
 	}
 }
 
-// stale returns the keys to read, if any. A change up to counter is either found by
-// the reads that follow, which see at least that far, or was ours and has been offered. One of ours that is in the counter
-// but not yet offered only causes needless reads.
+// stale returns the keys to read, if any. A change up to counter is either found by the reads that
+// follow, which see at least that far, or was ours and has been offered. One of ours that is in the
+// counter but not yet offered only causes needless reads.
 func (h *hub) stale(counter uint64) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

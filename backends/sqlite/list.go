@@ -9,7 +9,8 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Bounds of one page of a listing: what is held in memory, and for how long a reader is borrowed.
+// Bounds of one page of a listing: how much is held in memory, and for how long a reader is
+// borrowed.
 const (
 	pageEntries = 256
 	pageBytes   = 1 << 20
@@ -24,8 +25,9 @@ type entry struct {
 	Revision uint64
 }
 
-// List yields the entries whose key begins with prefix, in the order of their keys, as [backend.Lister] says. It reads page after page, each from
-// where the last ended: no transaction stays open while the caller works, and no key comes twice. An entry whose keep has ended is
+// List yields the entries whose key begins with prefix, in the order of their keys, as
+// [backend.Lister] says. It reads page after page, each from where the last ended. No transaction
+// stays open while the caller works, and no key comes twice. An entry whose keep has ended is
 // yielded until a later write sweeps it away.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
@@ -52,7 +54,8 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry
 	}
 }
 
-// page reads the entries with the prefix that follow key after, and on the first page also that key itself.
+// page reads the entries with the prefix that follow key after, and on the first page also that key
+// itself.
 func (s *Store) page(ctx context.Context, prefix, after string, first bool) (page []backend.Entry, more bool, err error) {
 	r, err := s.pool.take(ctx)
 	if err != nil {
@@ -60,8 +63,8 @@ func (s *Store) page(ctx context.Context, prefix, after string, first bool) (pag
 	}
 	defer func() { s.pool.give(r, err) }()
 
-	// Keys go in as bytes. Bun writes strings into the text of the query, without their NULs and with
-	// U+FFFD for what is not valid UTF-8; a cast from bytes keeps them as they are.
+	// Keys go in as bytes. Bun writes strings into the text of the query, without their NULs and
+	// with U+FFFD for what is not valid UTF-8; a cast from bytes keeps them as they are.
 	q := s.bun.NewSelect().Conn(r.conn.Conn).Model((*entry)(nil)).OrderExpr("key").Limit(pageEntries)
 	if first {
 		q.Where("key >= CAST(? AS TEXT)", []byte(after))
@@ -96,7 +99,8 @@ func (s *Store) page(ctx context.Context, prefix, after string, first bool) (pag
 	return page, len(page) == pageEntries, nil
 }
 
-// prefixEnd is the first string of bytes that sorts after all that begin with prefix; nil if there is none.
+// prefixEnd is the first string of bytes that sorts after all that begin with prefix; nil if there
+// is none.
 func prefixEnd(prefix string) []byte {
 	end := []byte(prefix)
 	for i := len(end) - 1; i >= 0; i-- {

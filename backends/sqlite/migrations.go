@@ -13,8 +13,9 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// How a file is known. Both numbers stand in the database's header and change in the transaction that changes the schema, so that nobody sees
-// one without the other. Table bun_migrations says in addition what was applied when.
+// How a file is known. Both numbers stand in the database's header. They change in the transaction
+// that changes the schema, so nobody sees one without the other. Table bun_migrations says in
+// addition what was applied when.
 const (
 	// applicationID marks a file as ours: "AiLs".
 	applicationID = 0x41694c73
@@ -44,7 +45,8 @@ func prepare(ctx context.Context, db *sql.DB, patience time.Duration) error {
 		return err
 	}
 
-	// One immediate transaction around everything is the lock between processes. Bun's own lock is a row that a crash leaves behind.
+	// One immediate transaction around everything is the lock between processes. Bun's own lock is
+	// a row that a crash leaves behind.
 	if _, err := db.ExecContext(ctx, waitNot); err != nil {
 		return err
 	}
@@ -60,7 +62,8 @@ func prepare(ctx context.Context, db *sql.DB, patience time.Duration) error {
 		return err
 	}
 	if version == schemaVersion {
-		// Find out now, and not at the first lease, whether the file can be written: BEGIN alone does not say.
+		// Find out now, and not at the first lease, whether the file can be written: BEGIN alone
+		// does not say.
 		if _, err := db.ExecContext(ctx, "UPDATE counter SET revision = revision"); err != nil {
 			return err
 		}
@@ -132,8 +135,8 @@ func useWAL(ctx context.Context, db *sql.DB, patience time.Duration) error {
 	}
 }
 
-// migrateSchema runs what is missing, in the caller's transaction: db has one connection, so that bun cannot
-// but use the one in which it was begun.
+// migrateSchema runs what is missing, in the caller's transaction: db has one connection, and bun
+// uses the one in which it was begun.
 func migrateSchema(ctx context.Context, db *sql.DB) error {
 	migrations := migrate.NewMigrations()
 	if err := migrations.Discover(migrationFiles); err != nil {

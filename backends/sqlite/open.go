@@ -19,8 +19,9 @@ import (
 // Open opens the file at path, and makes it if it is absent; its folder must exist. Several
 // processes may open one file, also a new one, at the same time.
 //
-// A file that is not an SQLite database, a database that holds something else, and one with the schema of a
-// newer version of this package are refused and left as they are. ctx bounds only the opening.
+// Three kinds of files are refused and left as they are: one that is not an SQLite database, one
+// that holds something else, and one with the schema of a newer version of this package. ctx bounds
+// only the opening.
 func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	s, err := open(ctx, path, opts)
 	if err != nil {
@@ -38,8 +39,8 @@ func open(ctx context.Context, path string, opts []Option) (*Store, error) {
 		return nil, err
 	}
 
-	// The connection that prepares the file stays open until those of the store are: the last one to close would tidy up the log, which the next would
-	// have to make again.
+	// The connection that prepares the file stays open until those of the store are. The last one
+	// to close would tidy up the log, which the next would have to make again.
 	setup, err := sql.Open("sqlite", dsn(path, o, nil))
 	if err != nil {
 		return nil, err
@@ -55,8 +56,8 @@ func open(ctx context.Context, path string, opts []Option) (*Store, error) {
 	return newStore(ctx, path, o)
 }
 
-// checkPath finds the mistakes for which SQLite has only SQLITE_CANTOPEN, and makes path absolute, so that a later change of the working
-// folder does not matter.
+// checkPath finds the mistakes for which SQLite has only SQLITE_CANTOPEN. It makes path absolute,
+// so a later change of the working folder does not matter.
 func checkPath(path string) (string, error) {
 	switch {
 	case path == "":
@@ -89,9 +90,10 @@ func checkPath(path string) (string, error) {
 	return path, nil
 }
 
-// dsn is the driver's URI for path. It must be a URI, because the driver cuts a plain path at its first '?'; in a URI every special
-// character is escaped. Transactions are begun by hand, but should a library begin one, it shall be immediate: a deferred one that reads and then
-// writes fails with SQLITE_BUSY at once, without waiting.
+// dsn is the driver's URI for path. It must be a URI, because the driver cuts a plain path at its
+// first '?'. In a URI every special character is escaped. Transactions are begun by hand. Should a
+// library begin one, it shall be immediate: a deferred one that reads and then writes fails with
+// SQLITE_BUSY at once, without waiting.
 func dsn(path string, o settings, pragmas []string) string {
 	q := url.Values{}
 	q.Set("_txlock", "immediate")

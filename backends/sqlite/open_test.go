@@ -224,7 +224,8 @@ func TestTheSchemaVersionIsTheNumberOfTheLastMigration(t *testing.T) {
 	}
 }
 
-// oldFile makes a file of schema version 1, as the version of this package that knew no other left it, with the entries of keys "a" and "b".
+// oldFile makes a file of schema version 1, with the entries of keys "a" and "b", as the version of
+// this package that knew no other left it.
 func oldFile(t *testing.T) (path string) {
 	t.Helper()
 	first, err := fs.ReadFile(sqlite.MigrationFiles, "migrations/0001_entries.up.sql")

@@ -20,20 +20,23 @@ type settings struct {
 type Synchronous int
 
 const (
-	// Full syncs the log before a write is acknowledged: what was acknowledged survives a power failure.
+	// Full syncs the log before a write is acknowledged. What was acknowledged survives a power
+	// failure.
 	Full Synchronous = iota
 
-	// Normal syncs the log only now and then. It is many times faster for a single caller, and safe against a crash of the program, but
-	// a power failure or a crash of the operating system can undo the newest acknowledged writes: a lease that was granted,
-	// or a result that was stored, may be forgotten, and its token given out a second time. The file itself stays sound.
+	// Normal syncs the log only now and then. It is many times faster for a single caller, and safe
+	// against a crash of the program. But a power failure, or a crash of the operating system, can
+	// undo the newest acknowledged writes: a lease that was granted, or a result that was stored,
+	// may be forgotten, and its token given out a second time. The file itself stays sound.
 	Normal
 )
 
 // WithSynchronous sets when a write is safe on disk; [Full] unless set.
 func WithSynchronous(s Synchronous) Option { return func(o *settings) { o.synchronous = s } }
 
-// WithBusyTimeout sets how long a call waits for another process that holds the file's write lock before it
-// fails with backend.ErrUnavailable; 5 seconds unless set, from 0 to 10 minutes, in whole milliseconds (rounded up).
+// WithBusyTimeout sets how long a call waits for another process that holds the file's write lock
+// before it fails with backend.ErrUnavailable. 5 seconds unless set, from 0 to 10 minutes, rounded
+// up to whole milliseconds.
 func WithBusyTimeout(d time.Duration) Option { return func(o *settings) { o.busyTimeout = d } }
 
 func newSettings(opts []Option) (settings, error) {

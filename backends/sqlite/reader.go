@@ -21,16 +21,17 @@ FROM counter LEFT JOIN entries ON entries.key = ?`
 	counterSQL = `SELECT revision FROM counter`
 )
 
-// reader is a connection that only reads. Every statement on it begins a new snapshot, which sees all that any process
-// has committed before: that makes reads linearizable.
+// reader is a connection that only reads. Every statement on it begins a new snapshot, which sees
+// all that any process has committed before. That makes reads linearizable.
 type reader struct {
 	conn conn
 
 	getStmt, lookStmt, counterStmt *sql.Stmt
 }
 
-// pool hands out readers. It is not the pool of database/sql because waiting for a reader must end with the context while
-// reading need not, which takes microseconds: the driver starts a goroutine for each statement that can be interrupted.
+// pool hands out readers. It is not the pool of database/sql: waiting for a reader must end with
+// the context, while reading, which takes microseconds, need not. The driver starts a goroutine for
+// each statement that can be interrupted.
 type pool struct {
 	db     *sql.DB
 	free   chan *reader

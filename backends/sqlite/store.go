@@ -16,8 +16,8 @@ import (
 
 // Store keeps entries in one SQLite file. [Open] makes it.
 //
-// Errors of SQLite come wrapped, with what to do about them: in backend.ErrUnavailable where it is certain that nothing was written,
-// plain where it is not.
+// Errors of SQLite come wrapped, with what to do about them. They wrap backend.ErrUnavailable if it
+// is certain that nothing was written, and else do not.
 type Store struct {
 	writeDB *sql.DB
 	readDB  *sql.DB
@@ -68,8 +68,8 @@ func newStore(ctx context.Context, path string, o settings) (*Store, error) {
 	return s, nil
 }
 
-// Close ends all watches, waits for the calls that are under way, and closes the file. A write that is
-// under way is carried out, and its caller gets the outcome. Calls made later fail with
+// Close ends all watches, waits for the calls that are under way, and closes the file. A write that
+// is under way is carried out, and its caller gets the outcome. Calls made later fail with
 // backend.ErrClosed. It may be called more than once.
 func (s *Store) Close() error {
 	s.close.Do(func() {
@@ -82,7 +82,8 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// Get reads key, as [backend.Backend] says. An entry whose keep has ended is still there until a later write sweeps it away.
+// Get reads key, as [backend.Backend] says. An entry whose keep has ended is still there until a
+// later write sweeps it away.
 func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return backend.Entry{}, failed("get", key, err)
@@ -96,9 +97,10 @@ func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
 
 // CompareAndSet writes value under key if its revision is expected, as [backend.Backend] says.
 //
-// It returns when the write is safe on disk (see [WithSynchronous]). If ctx ends while the write waits for its turn, nothing is written
-// and the error wraps backend.ErrUnavailable besides the context's; if it ends later, the call soon returns the outcome or, where the disk is slow to answer,
-// the context's error, which leaves the outcome open.
+// It returns when the write is safe on disk; see [WithSynchronous]. If ctx ends while the write
+// waits for its turn, nothing is written, and the error wraps backend.ErrUnavailable besides the
+// context's. If ctx ends later, the call soon returns the outcome. If the disk is slow to answer,
+// it returns the context's error, which leaves the outcome open.
 func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, failed("compare-and-set", key, withdrawn(ctx))
@@ -113,7 +115,8 @@ func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, 
 	return r.revision, nil
 }
 
-// CompareAndDelete removes key if its revision is expected, as [backend.Backend] says. It is a write like CompareAndSet.
+// CompareAndDelete removes key if its revision is expected, as [backend.Backend] says. It is a
+// write like CompareAndSet.
 func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint64) error {
 	if err := ctx.Err(); err != nil {
 		return failed("compare-and-delete", key, withdrawn(ctx))
@@ -125,5 +128,6 @@ func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint6
 	return failed("compare-and-delete", key, s.group.do(ctx, r))
 }
 
-// toColumn fits a revision into SQLite's signed integers. No entry has one so great, so it matches none.
+// toColumn fits a revision into SQLite's signed integers. No entry has one so great, so it matches
+// none.
 func toColumn(revision uint64) int64 { return int64(min(revision, math.MaxInt64)) }

@@ -89,7 +89,8 @@ func TestTheViewsShowTheRecordsFieldsAsColumns(t *testing.T) {
 func TestAViewShowsLeasesAloneTheOtherLocks(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
-	// What the Manager makes of namespaces and keys, with all that looks like the other kind. "test" has as many letters as make "test/" as long as ":lock".
+	// What the Manager makes of namespaces and keys, with all that looks like the other kind.
+	// "test" has as many letters as make "test/" as long as ":lock".
 	leases := []string{"default/k", "default/x:lock/k", "test/k", "test/:lock/k", "lock/k", "a/:", "a/b/c"}
 	locks := []string{"default:lock/k", "test:lock/a/b", "lock:lock/k", "a:lock/:lock/k", "a:lock//"}
 	for _, key := range leases {

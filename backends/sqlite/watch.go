@@ -7,9 +7,12 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Watch sends the state of key and its later states, as [backend.Watcher] says. Changes made through this Store arrive as they
-// are committed, those of other processes within 100 milliseconds. No goroutine belongs to a watch: one for the whole Store looks for other processes'
-// changes, and only while anything is watched. The dropping of an entry whose keep has ended may go unreported.
+// Watch sends the state of key and its later states, as [backend.Watcher] says. Changes made
+// through this Store arrive as they are committed, those of other processes within 100
+// milliseconds. The dropping of an entry whose keep has ended may go unreported.
+//
+// No goroutine belongs to a watch. One for the whole Store looks for changes of other processes,
+// and only while anything is watched.
 func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, failed("watch", key, err)
@@ -18,7 +21,8 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 		return nil, failed("watch", key, err)
 	}
 	w := &watcher{key: key, ch: make(chan backend.Entry, 1)}
-	// First the subscription, then the state: a change between the two is offered, and the older of the two states ignored.
+	// First the subscription, then the state: a change between the two is offered, and the older of
+	// the two states is ignored.
 	if err := s.hub.add(w); err != nil {
 		return nil, failed("watch", key, err)
 	}
@@ -33,10 +37,15 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 
 // watcher is one call of Watch. All fields but the first two are guarded by hub.mu.
 //
-// Order. The counter numbers the states of the whole file: every write, deletion and sweep moves it, in the transaction that makes the change. So a state of
-// a key is stamped with the counter of a moment at which it held: its own revision if it comes from the transaction that made
-// it, the counter in the same snapshot if it was read. Of two states the one with the greater stamp is the later, absent or not, and whatever comes with a
-// stamp that is not greater than the last is old news.
+// Order. The counter numbers the states of the whole file: every write, deletion and sweep moves
+// it, in the transaction that makes the change. A state of a key is stamped with the counter of a
+// moment at which it held:
+//
+//   - with its own revision, if it comes from the transaction that made it;
+//   - with the counter in the same snapshot, if it was read.
+//
+// Of two states the one with the greater stamp is the later, absent or not. A state whose stamp is
+// not greater than the last one's is old.
 type watcher struct {
 	key string
 	ch  chan backend.Entry // of capacity 1, always with the newest state
@@ -48,7 +57,8 @@ type watcher struct {
 	stop     func() bool // forgets the context
 }
 
-// offer sends a state, in place of one that was not received yet. Only one offer runs at a time, so there is room for it.
+// offer sends a state, in place of one that was not received yet. Only one offer runs at a time, so
+// there is room for it.
 func (w *watcher) offer(e backend.Entry, stamp uint64) {
 	if w.closed || w.seen && stamp <= w.stamp {
 		return

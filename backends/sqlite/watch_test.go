@@ -100,7 +100,8 @@ func TestWatchSendsTheStatesOfOtherStoresOnTheFileSoon(t *testing.T) {
 	t.Error("changes are not told within 100 ms")
 }
 
-// The writes of the two alternate, so that those of the other are always hidden behind newer ones of our own.
+// The writes of the two alternate: those of the other are always hidden behind newer ones of our
+// own.
 func TestWatchFindsOthersChangesBetweenItsOwn(t *testing.T) {
 	path := newPath(t)
 	s, other := open(t, path), open(t, path)
@@ -218,6 +219,7 @@ func TestManyWatchesCostOneGoroutine(t *testing.T) {
 	for i := range 1000 {
 		watch(t, t.Context(), s, fmt.Sprint(i%100))
 	}
-	// One of ours, and perhaps one of the runtime's. Those that the driver starts for a statement may take a while to end.
+	// One of ours, and perhaps one of the runtime's. Those that the driver starts for a statement
+	// may take a while to end.
 	eventually(t, "the watches have one goroutine", func() bool { return runtime.NumGoroutine() <= before+2 })
 }

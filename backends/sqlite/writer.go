@@ -12,11 +12,12 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Entries whose keep has ended are dropped by the transactions that write anyway: at most sweepLimit in one, and when
-// fewer were due, not again before sweepPause. A store that nobody writes to drops nothing.
+// Transactions that write anyway drop the entries whose keep has ended: at most sweepLimit in one,
+// and when fewer were due, not again before sweepPause. A store that nobody writes to drops
+// nothing.
 //
-// Until it is swept an entry is there, for every operation alike: whether a key is absent is decided by transactions
-// alone, not by the clock of whoever looks.
+// Until it is swept an entry is there, for every operation alike. Transactions alone decide whether
+// a key is absent, and not the clock of whoever looks.
 const (
 	sweepLimit = 100
 	sweepPause = time.Second
@@ -36,8 +37,8 @@ type writer struct {
 	nextSweep time.Time
 }
 
-// The hot path, prepared once. A change's revision is the counter plus its place in the transaction; the counter
-// itself is moved once, at the end, and not at all if nothing changed.
+// The hot path, prepared once. The revision of a change is the counter plus its place in the
+// transaction. The counter itself is moved once, at the end, and not at all if nothing changed.
 const (
 	// An empty slice may reach SQLite as NULL, hence the coalesce.
 	insertSQL = `INSERT INTO entries (value, revision, keep_until, key)
@@ -75,7 +76,8 @@ func (w *writer) connect(ctx context.Context) error {
 	return err
 }
 
-// begin opens a transaction that holds the write lock of the file. The wait for the lock, and only that, ends with ctx.
+// begin opens a transaction that holds the write lock of the file. Only the wait for the lock ends
+// with ctx.
 func (w *writer) begin(ctx context.Context) error {
 	if err := w.connect(context.WithoutCancel(ctx)); err != nil {
 		return err
@@ -89,15 +91,17 @@ func (w *writer) begin(ctx context.Context) error {
 	})
 }
 
-// rollback undoes the transaction for certain: one that cannot be rolled back ends with its connection.
+// rollback undoes the transaction for certain: one that cannot be rolled back ends with its
+// connection.
 func (w *writer) rollback() {
 	if _, err := w.rollbackStmt.Exec(); err != nil {
 		w.conn.drop()
 	}
 }
 
-// finish carries out batch in the transaction that begin opened. Nobody is answered before COMMIT has returned, neither
-// winner nor loser: a loser may have lost to a batch-mate whose write is not yet safe.
+// finish carries out batch in the transaction that begin opened. Nobody is answered before COMMIT
+// has returned, neither winner nor loser: a loser may have lost to a batch-mate whose write is not
+// yet safe.
 func (w *writer) finish(batch []*request) {
 	now := time.Now() // after the wait for the lock: keep is counted from here
 	var changes int64
@@ -137,8 +141,8 @@ func (w *writer) finish(batch []*request) {
 	w.hub.committed(base, last.revision, batch)
 }
 
-// apply carries out one request as change n of the transaction and sets its verdict. The error, if any, is the end of the
-// whole transaction.
+// apply carries out one request as change n of the transaction and sets its verdict. An error ends
+// the whole transaction.
 func (w *writer) apply(r *request, n int64, now time.Time) (changed bool, err error) {
 	var res sql.Result
 	switch {
@@ -177,8 +181,8 @@ func (w *writer) apply(r *request, n int64, now time.Time) (changed bool, err er
 	return false, nil
 }
 
-// inTransaction finds out whether SQLite has kept the transaction after a statement failed (a trigger that somebody added can
-// roll it back). Without this, the batch-mates would go on without one.
+// inTransaction finds out whether SQLite has kept the transaction after a statement failed. A
+// trigger that somebody added can roll it back, and the batch-mates would go on without one.
 func (w *writer) inTransaction() bool {
 	_, err := w.beginStmt.Exec()
 	return code(err) == sqlite3.SQLITE_ERROR // "cannot start a transaction within a transaction"
@@ -189,7 +193,8 @@ type counted struct {
 	changes  int64  // by how much it grew
 }
 
-// count sweeps, if it is time, and moves the counter. A sweep counts as one change, because it makes a new state.
+// count sweeps if it is time, and moves the counter. A sweep counts as one change, because it makes
+// a new state.
 func (w *writer) count(changes int64, now time.Time) (counted, error) {
 	if !now.Before(w.nextSweep) {
 		res, err := w.sweepStmt.Exec(now.UnixMilli(), sweepLimit)
@@ -217,7 +222,8 @@ func (w *writer) count(changes int64, now time.Time) (counted, error) {
 	return counted{uint64(revision), changes}, nil
 }
 
-// keepUntil rounds up to whole milliseconds, and the sweep compares with the time rounded down: nothing is dropped early.
+// keepUntil rounds up to whole milliseconds. The sweep compares with the time rounded down. So
+// nothing is dropped early.
 func keepUntil(now time.Time, keep time.Duration) any {
 	if keep == 0 {
 		return nil

@@ -15,7 +15,8 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Here the transaction of the group is the real one, and the test plays the group: it decides who is in a batch.
+// Here the transaction of the group is the real one. The test plays the group: it decides which
+// requests are in a batch.
 
 func openInside(t *testing.T, opts ...Option) (*Store, string) {
 	t.Helper()
@@ -84,7 +85,7 @@ func TestABatchGivesEachRequestItsOwnVerdict(t *testing.T) {
 	wantVerdict(t, late, backend.ErrConflict, 0)
 	wantVerdict(t, b, nil, 2)
 
-	// In one transaction a key can be changed several times, and the later see what the earlier did.
+	// In one transaction a key can be changed several times. The later see what the earlier did.
 	update, stale, gone, again, absent, conflict := put("a", 1, "x"), put("a", 1, "y"), remove("b", 2), put("b", 0, "new"), remove("none", 1), remove("a", 1)
 	s.together(t, update, stale, gone, again, absent, conflict)
 	wantVerdict(t, update, nil, 3)

@@ -1,5 +1,5 @@
-// Package natstest starts real NATS servers in the test process, alone and as a cluster: on loopback, with every write on disk before it is
-// acknowledged.
+// Package natstest starts real NATS servers in the test process, alone and as a cluster: on
+// loopback, with every write on disk before it is acknowledged.
 package natstest
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Options are those of every server that the tests start: real, on loopback, and with every write on disk before it is acknowledged.
+// Options are those of every server that the tests start: real, on loopback, and with every write
+// on disk before it is acknowledged.
 func Options(dir string) *server.Options {
 	return &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT,
@@ -55,9 +56,10 @@ var nextPort atomic.Int64
 
 func init() { nextPort.Store(rand.Int64N(22_000)) }
 
-// FreePort is a port that nobody uses just now, and that the system gives to nobody by itself: it gives those from 32768 on to whoever connects, and a
-// server that restarts would find its own taken. Nor does it come twice in one process: several are asked for before the first is used, and a server that is
-// stopped comes back to its own.
+// FreePort is a port that nobody uses just now, and that the system gives to nobody by itself: it
+// gives those from 32768 on to whoever connects, and a server that restarts would find its own
+// taken. Nor does it come twice in one process: several are asked for before the first is used, and
+// a server that is stopped comes back to its own.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
@@ -72,7 +74,8 @@ func FreePort(t testing.TB) int {
 	return 0
 }
 
-// Eventually waits for what must become true, and fails the test if it does not: long enough for several elections, and for a slow disk.
+// Eventually waits for what must become true, and fails the test if it does not: long enough for
+// several elections, and for a slow disk.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {

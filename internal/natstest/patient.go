@@ -16,8 +16,8 @@ type Store interface {
 	backend.Watcher
 }
 
-// Patient asks a store again that refuses: on a busy machine the servers of a cluster elect now and then, and have nothing to say meanwhile. What was refused was
-// not written.
+// Patient asks a store again that refuses: on a busy machine the servers of a cluster elect now and
+// then, and have nothing to say meanwhile. What was refused was not written.
 type Patient struct{ Store }
 
 // Unwrap keeps what the store can do besides, such as to be closed.
