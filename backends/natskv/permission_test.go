@@ -47,7 +47,7 @@ func TestMissingPermission(t *testing.T) {
 // secret.
 func TestPasswordsAreNotTold(t *testing.T) {
 	for url, says := range map[string]string{
-		"nats://u:hunter2@127.0.0.1:1,nats://u:hunter2@localhost:1": "127.0.0.1:1, localhost:1",
+		"nats://u:hunter2@127.0.0.1:1,nats://u:hunter2@localhost:1": "nats://127.0.0.1:1,nats://localhost:1",
 		"u:hunter2@127.0.0.1:1":           "127.0.0.1:1",
 		"nats://hunter2@127.0.0.1:1":      "127.0.0.1:1",
 		"nats://127.0.0.1:1/?t=hunter2":   "127.0.0.1:1",
