@@ -99,7 +99,8 @@ func (h *hold) over() error {
 }
 
 // arm sets when the lease is given up. The timer is trusted, and no clock looked at when it fires:
-// a wall clock may have been set. The caller holds h.mu.
+// a wall clock may have been set. But a timer that is late is not set anew, or it would be late
+// twice. The caller holds h.mu.
 func (h *hold) arm(now time.Time) {
 	if h.over() != nil {
 		return
@@ -108,8 +109,12 @@ func (h *hold) arm(now time.Time) {
 		h.giveUp()
 	}
 	h.armed++
-	n := h.armed
-	h.giveUp = h.m.clock.AfterFunc(max(0, h.term.left(now)), func() { h.timeUp(n) })
+	n, left := h.armed, h.term.left(now)
+	if left <= 0 && h.giveUp != nil {
+		h.lose(nil)
+		return
+	}
+	h.giveUp = h.m.clock.AfterFunc(left, func() { h.timeUp(n) })
 	h.wake()
 }
 

@@ -253,3 +253,40 @@ func TestALossIsOneEvent(t *testing.T) {
 		})
 	}
 }
+
+// lateClock is a clock whose timers are late, as those of a busy machine are.
+type lateClock struct {
+	lease.Clock
+	by time.Duration
+}
+
+func (c lateClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
+	return c.Clock.AfterFunc(d+c.by, f)
+}
+
+// TestATimerIsLateButOnce: the time to give up has come, and its timer is late, when an extension
+// fails. That must not set the timer anew.
+func TestATimerIsLateButOnce(t *testing.T) {
+	bubbleWith(t, "an extension fails meanwhile", func(t *testing.T, b *scriptedStore) {
+		const ttl, grace, late = 2 * time.Second, 20 * time.Millisecond, 15 * time.Millisecond
+		begun := time.Now()
+		tries := 0
+		b.before = func(context.Context) error {
+			if b.writes.Load() == 1 {
+				return nil
+			}
+			if due := begun.Add(ttl - grace + late - time.Millisecond); time.Until(due) < ttl/4 { // a try may take a third
+				tries++
+				time.Sleep(time.Until(due))
+			}
+			return backend.ErrUnavailable
+		}
+		var e ending
+		m := host(t, b, lease.WithClock(lateClock{lease.SystemClock(), late}))
+		err := mustExec(t, t.Context(), m, "k", &lease.DoOptions{TTL: ttl, Grace: grace}, untilItEnds(&e))
+		mustNotFail(t, err, lease.ErrLost)
+		if e.after > ttl-grace+late || tries != 1 {
+			t.Errorf("it ended after %v and %d tries, and was to end after %v at most", e.after, tries, ttl-grace+late)
+		}
+	})
+}

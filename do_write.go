@@ -93,6 +93,9 @@ func (h *hold) prepare(checkpoint json.RawMessage) (c *command, most time.Durati
 	most = min(h.term.ttl, h.term.earliest().ttl) / 3
 	h.term.ask(now)
 	h.arm(now)
+	if err := h.over(); err != nil {
+		return nil, 0, err
+	}
 	// Writes take turns, and a late one cannot be applied after another: checkpoints need no
 	// number.
 	c = &command{leaseID: h.lease.LeaseID, ttl: h.term.ttl, progress: h.pending, checkpoint: checkpoint, byDo: true}
