@@ -26,12 +26,12 @@ func raw(t *testing.T, server *httptest.Server, text string) (answers []*http.Re
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
-	conn.SetReadDeadline(time.Now().Add(time.Minute))
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	for from := bufio.NewReader(conn); ; {
 		res, err := http.ReadResponse(from, nil)
 		if err != nil {
 			if os.IsTimeout(err) {
-				t.Error("the connection is not closed after a minute")
+				t.Error("the connection is not closed after 20 seconds")
 			}
 			return answers, bodies
 		}

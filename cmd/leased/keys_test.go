@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ailease/lease/internal/natstest"
 )
@@ -159,6 +160,23 @@ func TestManyDaemonsStartAtOnceInAnEmptyFolder(t *testing.T) {
 	}
 }
 
+// TestAKeyThatCannotBeKept is not made, and the error names the variable that does without a file.
+func TestAKeyThatCannotBeKept(t *testing.T) {
+	inEmptyFolder(t)
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	var out output
+	_, err = new(config).apiKeys(t.Context(), &out, quiet())
+	if err == nil || !strings.Contains(err.Error(), "make the API key file leased.keys: no such file or directory (or set LEASED_API_KEY)") || out.String() != "" {
+		t.Errorf("%v, printed %s", err, &out)
+	}
+}
+
 // TestAKeyFileThatIsAPipe can be interrupted before anybody has written to it, or half-way, and is
 // read once somebody has.
 func TestAKeyFileThatIsAPipe(t *testing.T) {
@@ -182,8 +200,13 @@ func TestAKeyFileThatIsAPipe(t *testing.T) {
 			io.WriteString(to, text)
 		}
 		cancel()
-		if err := <-ended; err == nil || !strings.Contains(err.Error(), "context canceled") {
-			t.Errorf("after %q: %v", text, err)
+		select {
+		case err := <-ended:
+			if err == nil || !strings.Contains(err.Error(), "context canceled") {
+				t.Errorf("after %q: %v", text, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("after %q, leased does not end", text)
 		}
 		if to == nil { // lets the reader that was left behind go
 			if to, _ = os.OpenFile("pipe", os.O_WRONLY, 0); to == nil {

@@ -233,11 +233,14 @@ func TestRefusesToRun(t *testing.T) {
 		{"a key file that is a folder", []string{"--api-keys", "."}, "is a directory"},
 		{"a flag that is none", []string{"--api-key", "the_same_key"}, "there is no flag --api-key; see --help"},
 		{"a flag without its value", []string{"--backend"}, "--backend (or LEASED_BACKEND) needs a value"},
+		{"a duration that is none", []string{"--max-ttl", "the_same_key"}, "--max-ttl (or LEASED_MAX_TTL) must be a duration such as"},
+		{"a number that is none", []string{"--max-held-bytes", "the_same_key"}, "--max-held-bytes (or LEASED_MAX_HELD_BYTES) must be a whole number"},
+		{"a switch that is none", []string{"--no-auth=the_same_key"}, "--no-auth (or LEASED_NO_AUTH) must be true or false"},
 		{"a negative rate", []string{"--rate-limit", "-1"}, "must be a number of at least 0"},
 		{"an address that is none", []string{"--addr", "127.0.0.1:x"}, "no such host or port"},
 	} {
 		args := append([]string{"--addr", "127.0.0.1:0", "--backend", "memory:"}, tt.args...)
-		err := run(t.Context(), args, io.Discard, io.Discard)
+		_, err := runShortly(t, args)
 		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "same_key") {
 			t.Errorf("%s: error %v, want one that says %q", tt.name, err, tt.says)
 		}
