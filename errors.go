@@ -18,7 +18,8 @@ var (
 
 	// ErrLost means that the lease id does not hold the key: another took the lease over, or the
 	// holder released it. The work must stop. In one rare case something was written: an Acquire or
-	// Extend was applied, and the lease taken over before the store's lost answer could be had.
+	// Extend was applied, and the lease taken over before the store's lost answer could be had. (If
+	// it has ended since, too, an Extend returns ErrFinished.)
 	ErrLost = errors.New("lease lost")
 
 	// ErrFinished means that the lease has ended, with another outcome or under another lease id.

@@ -180,7 +180,11 @@ func (b *Broken) toldTheTruth(o *Operation, all []Write, wrote []int) {
 		b.add("applied %d times: %s", len(wrote), said)
 	case open(o):
 	case lostLate(o) && len(wrote) != 0:
-		if next := wrote[0] + 1; !anotherHolds(all[wrote[0]], all[next:]) {
+		next := all[wrote[0]+1:]
+		ended := errors.Is(o.Err, lease.ErrFinished) && slices.ContainsFunc(next, func(w Write) bool {
+			return w.Record.State == completed || w.Record.State == failed
+		})
+		if !ended && !anotherHolds(all[wrote[0]], next) {
 			b.add("told that it is lost, which it is not: %s", said)
 		}
 	case o.Err != nil && len(wrote) != 0:

@@ -82,6 +82,9 @@ func step(s state, o *Operation) (all []state) {
 			}
 			all = append(all, n)
 		}
+		if o.Err == nil && o.LeaseID != "" && s.repeats(o) {
+			all = append(all, s.repeated(o)...) // it was so, and the record, refused to a write of o, still tells
+		}
 	}
 	return all
 }
