@@ -54,6 +54,9 @@ func encode(v any) (encoded json.RawMessage, err error) {
 	if err := e.json.Encode(v); err != nil {
 		return nil, err
 	}
+	if err := checkNesting(e.b.Bytes()); err != nil {
+		return nil, err
+	}
 	encoded = bytes.Clone(bytes.TrimSuffix(e.b.Bytes(), []byte("\n")))
 	if e.b.Cap() <= maxCheckpointBytes { // else it would keep more than most need
 		encoders.Put(e)

@@ -117,7 +117,8 @@ type ExtendOptions struct {
 	CheckpointSeq uint64
 }
 
-// Completion is how a lease ends well.
+// Completion is how a lease ends well. Its result, like all JSON that a lease keeps, has at most
+// 256 levels of arrays and objects.
 type Completion struct {
 	Result     any    // what encoding/json encodes, up to 256 KiB unless set otherwise; nil for none
 	ResultHash string // up to 256 bytes; stored as given

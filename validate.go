@@ -32,7 +32,7 @@ func checkNamespace(name string) error {
 	for i := range len(name) {
 		c := name[i]
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
-			return &FieldError{"namespace", fmt.Sprintf("%q has a character other than a-z, A-Z, 0-9, '.', '_' and '-'", name)}
+			return &FieldError{"namespace", fmt.Sprintf("%d bytes with a character other than a-z, A-Z, 0-9, '.', '_' and '-'", len(name))}
 		}
 	}
 	return nil
@@ -107,6 +107,10 @@ func (s *settings) grantRetention(d time.Duration) error {
 	return nil
 }
 
+// maxNesting is how many arrays and objects JSON may have within each other, as for [KeyOf]. The
+// parsers of some languages give up at a thousand, and then nobody there could read the answer.
+const maxNesting = 256
+
 // compact returns raw without insignificant white space, nil if it is empty. The limit is on what
 // is stored.
 func compact(field string, raw json.RawMessage, limit int) (json.RawMessage, error) {
@@ -126,7 +130,37 @@ func compact(field string, raw json.RawMessage, limit int) (json.RawMessage, err
 	if b.Len() > limit {
 		return nil, &FieldError{field, fmt.Sprintf("%d bytes, limit %d", b.Len(), limit)}
 	}
+	if err := checkNesting(b.Bytes()); err != nil {
+		return nil, &FieldError{field, err.Error()}
+	}
 	return b.Bytes(), nil
+}
+
+func checkNesting(text []byte) error {
+	if n := nesting(text); n > maxNesting {
+		return fmt.Errorf("%d arrays and objects within each other, limit %d", n, maxNesting)
+	}
+	return nil
+}
+
+// nesting is how many arrays and objects valid JSON has within each other.
+func nesting(text []byte) (deepest int) {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++ // the next may be a quotation mark
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return deepest
 }
 
 func compactObject(field string, raw json.RawMessage, limit int) (json.RawMessage, error) {

@@ -147,8 +147,19 @@ func (w *waiting) see(s stored) bool {
 	if s.revision == w.cur.revision {
 		return true
 	}
-	w.cur = s
+	w.cur = s.withoutCheckpoint()
 	return w.each == nil || w.each(s)
+}
+
+// withoutCheckpoint returns s without its checkpoint. Waiting callers are not told it, and each has
+// read a copy.
+func (s stored) withoutCheckpoint() stored {
+	if s.rec != nil && s.rec.Checkpoint != nil {
+		r := *s.rec
+		r.Checkpoint = nil
+		s.rec = &r
+	}
+	return s
 }
 
 // next returns when there is a reason to ask the store, or with what has ended the wait. away means

@@ -13,7 +13,8 @@ const hidden = "…"
 //     shown.
 //   - With an '@' in the path or in the query, the password may have begun with what looks like a
 //     host. Then only the scheme is shown.
-//   - Nothing is shown of what has no scheme.
+//   - Nothing is shown of what has no scheme, or has one that is not of this module and no "//"
+//     behind it: of user:password, the scheme would be the user.
 //
 // Of several URLs with commas between them, each is shown in this way.
 func Redact(rawURL string) string {
@@ -32,10 +33,10 @@ func Redact(rawURL string) string {
 	}
 	rest, isURL := strings.CutPrefix(rest, "//")
 	if !isURL {
+		if _, ours := packages[scheme]; !ours {
+			return hidden
+		}
 		if strings.Contains(rest, "@") {
-			if _, ours := packages[scheme]; !ours {
-				return hidden // of user:password@host, the scheme would be the user
-			}
 			return scheme + ":" + hidden
 		}
 		return scheme + ":" + cutAny(rest, "?#")

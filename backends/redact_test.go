@@ -56,6 +56,7 @@ func TestRedact(t *testing.T) {
 		{"canary", "…"},
 		{"canary@host", "…"},
 		{"canary:canary@host:4222", "…"},
+		{"canary:canary", "…"},
 		{"nats:canary@host:4222", "nats:…"},
 		{"://u:canary@host", "…"},
 		{"1canary:x", "…"},

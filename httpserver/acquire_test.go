@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/httpserver"
+	"github.com/ailease/lease/leasetest"
 )
 
 func TestANonceMakesALeaseSafeToRepeat(t *testing.T) {
@@ -32,6 +36,26 @@ func TestANonceMakesALeaseSafeToRepeat(t *testing.T) {
 		s.post("/v1/ai/lease", `{"key":"k","nonce":"n1"}`).want(t, 200, object{"status": "failed", "charged": 0, "token": absent})
 		s.post("/v1/ai/lease", `{"key":"k","nonce":"n2"}`).want(t, 200, object{"status": "acquired", "attempt": 2, "charged": 1})
 	})
+}
+
+// TestAnAcquireOfASlowStoreIsCharged, also if its answer is lost on the way from the store and the
+// Manager finds out what became of it. Nobody had this lease before.
+func TestAnAcquireOfASlowStoreIsCharged(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			store := leasetest.NewStore(memory.New())
+			store.Delay(100 * time.Millisecond)
+			if lost {
+				store.LoseAnswer(1)
+			}
+			s := setup{store: store, ordinary: true, handler: []httpserver.Option{httpserver.WithStoreTimeout(time.Minute)}}.start(t)
+			began := time.Now()
+			s.send("lease", object{"key": "k", "ttl": 60}).want(t, 200, object{"status": "acquired", "charged": 1, "ttl_left": nil})
+			if time.Since(began) < 100*time.Millisecond {
+				t.Error("the store was not slow")
+			}
+		})
+	}
 }
 
 // TestALeaseAcquiredAgainInTheClockSkew: past its deadline it is still its holder's.

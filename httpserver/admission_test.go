@@ -56,8 +56,8 @@ func TestRateLimit(t *testing.T) {
 	for _, path := range []string{"/v1/ai/lease", "/v1/check-lock"} {
 		got := s.post(path, `{"key":"l"}`)
 		got.wantLock(t, 429, "", object{"ok": false, "status": "rate_limited"})
-		if got.header.Get("Retry-After") == "" {
-			t.Error("no Retry-After")
+		if got.header.Get("Retry-After") != "60" { // it would be 1000: clients sleep for as long as it says
+			t.Errorf("Retry-After is %q", got.header.Get("Retry-After"))
 		}
 	}
 	r := request(http.MethodGet, "/v1/ai/status?key=k", "")

@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -131,17 +132,32 @@ func text(s string) *string {
 	return &s
 }
 
-// answer writes the answer in one piece, so that no client gets half of one.
-func answer(w http.ResponseWriter, code int, body any) {
-	b, err := json.Marshal(body)
-	if err != nil {
+// encode returns body as JSON. A '<' is sent as it is: as an escape it would have six bytes.
+func encode(body any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(body); err != nil {
 		panic(err) // a bug: the Manager takes nothing but valid JSON
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(b)+1))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(code)
-	w.Write(append(b, '\n'))
+	return b.Bytes()
+}
+
+// answer writes the answer in one piece: no client gets half of one. It writes nothing if
+// there is no room to hold the answer until the client has read it.
+func (c *call) answer(code int, body any) error {
+	b := encode(body)
+	c.fields = nil // the body of the request is held no more
+	if !c.share.grow(int64(len(b))) && code == http.StatusOK && c.request.Method == http.MethodGet {
+		return errMemoryFull
+	}
+	c.share.end()
+	c.leaveBody()
+	c.header.Set("Content-Type", "application/json")
+	c.header.Set("Content-Length", strconv.Itoa(len(b)))
+	c.header.Set("Cache-Control", "no-store")
+	c.header.Set("X-Content-Type-Options", "nosniff")
+	c.writer.WriteHeader(code)
+	c.writer.Write(b)
+	return nil
 }

@@ -1,15 +1,12 @@
 package httpserver
 
 import (
-	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/ailease/lease"
@@ -43,18 +40,18 @@ const (
 	maxAPIKeyBytes = 256
 )
 
-// newKeyring returns what is wrong with the keys, or "". The problem does not quote a key.
+// newKeyring returns what is wrong with the keys, or "". The problem quotes neither a key nor a
+// namespace: if the two were mistaken for each other, the namespace is a key.
 func newKeyring(m *lease.Manager, namespaces map[string]string) (ring keyring, problem string) {
-	for _, key := range slices.Sorted(maps.Keys(namespaces)) {
-		namespace := namespaces[key]
+	for key, namespace := range namespaces {
 		if len(key) < minAPIKeyBytes || len(key) > maxAPIKeyBytes {
-			return nil, fmt.Sprintf("a key for namespace %q has %d bytes, must be from %d to %d", namespace, len(key), minAPIKeyBytes, maxAPIKeyBytes)
+			return nil, fmt.Sprintf("a key has %d bytes, must be from %d to %d", len(key), minAPIKeyBytes, maxAPIKeyBytes)
 		}
 		if strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
-			return nil, fmt.Sprintf("a key for namespace %q has a character that is not printable ASCII, or a space", namespace)
+			return nil, "a key has a character that is not printable ASCII, or a space"
 		}
 		if _, err := m.InNamespace(namespace); err != nil {
-			return nil, cmp.Or(errors.Unwrap(err), err).Error()
+			return nil, "the namespace of a key must have from 1 to 64 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"
 		}
 		ring = append(ring, ringKey{sha256.Sum256([]byte(key)), namespace})
 	}
@@ -71,7 +68,7 @@ func (ring keyring) authenticate(r *http.Request) (namespace string, err error) 
 	}
 	hash := sha256.Sum256([]byte(key))
 	found := false
-	for i := range ring { // all, so that the time does not tell which one matched
+	for i := range ring { // all: the time must not tell which one matched
 		if subtle.ConstantTimeCompare(hash[:], ring[i].hash[:]) == 1 {
 			namespace, found = ring[i].namespace, true
 		}
@@ -91,34 +88,45 @@ func bearer(r *http.Request) (string, error) {
 	return token, nil
 }
 
-// admit returns the Manager of the namespace that the sender may use.
-func (h *Handler) admit(r *http.Request) (*lease.Manager, error) {
-	namespace, err := h.authenticate(r)
+// admit finds the Manager of the namespace that the sender may use.
+func (c *call) admit() error {
+	if err := c.knownHost(c.request); err != nil {
+		return err
+	}
+	if c.open {
+		if err := sameOrigin(c.request); err != nil {
+			return err
+		}
+	}
+	if len(c.request.Header.Values("Authorization")) > 1 {
+		return twiceInHeader("Authorization")
+	}
+	namespace, err := c.authenticate(c.request)
 	if err != nil {
 		if errors.Is(err, ErrNoAPIKey) || errors.Is(err, ErrBadAPIKey) {
-			return nil, err
+			return err
 		}
-		return nil, fmt.Errorf("%w: authenticate: %w", lease.ErrUnavailable, err)
+		return fmt.Errorf("%w: authenticate: %w", lease.ErrUnavailable, err)
 	}
-	if h.limits != nil {
-		if err := h.limits.take(namespace); err != nil {
-			return nil, err
+	c.admitted = true
+	if c.limits != nil {
+		if err := c.limits.take(namespace); err != nil {
+			return err
 		}
 	}
-	if namespace == "" {
-		return h.manager, nil
+	c.manager = c.handler.manager
+	if namespace != "" {
+		if c.manager, err = c.manager.InNamespace(namespace); err != nil {
+			return fmt.Errorf("%w: authenticate: %v", lease.ErrUnavailable, err)
+		}
 	}
-	m, err := h.manager.InNamespace(namespace)
-	if err != nil {
-		return nil, fmt.Errorf("%w: authenticate: %v", lease.ErrUnavailable, err)
-	}
-	return m, nil
+	return nil
 }
 
 // requestID returns the id that was sent if it can be sent back and logged, else a new one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
-	if id == "" || len(id) > 256 || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if id == "" || len(r.Header.Values("X-Request-Id")) > 1 || len(id) > 256 || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' }) {
 		return "req_" + rand.Text()
 	}
 	return id

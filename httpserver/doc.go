@@ -24,7 +24,13 @@
 //	POST /v1/check-lock   lock a key once      key, ttl, metadata, nonce
 //
 // A POST takes its fields from a JSON object in the body, a GET from the query. Unknown fields are
-// ignored. A field that is null counts as absent.
+// ignored. A field that is null counts as absent. A path may begin with more than one slash, unless
+// a mux in front redirects such paths.
+//
+// The server refuses with 422 what a request gives twice, also if both are the same: a field of a
+// body, key or wait in a query, and the headers Authorization, Content-Type and Content-Encoding. A
+// proxy in front may have looked at the other one. A text with half of a surrogate pair, such as
+// "\ud800", is refused too. Metadata, checkpoints and results are kept as they were sent.
 //
 //	key             1 to 256 characters
 //	lease_id        from the answer that acquired the lease
@@ -56,7 +62,8 @@
 //	error_hash
 //	wait            a duration such as 30s, or seconds; see below
 //
-// Byte limits are the Manager's defaults, and its options change them.
+// Byte limits are the Manager's defaults, and its options change them. Metadata, checkpoints and
+// results have up to 256 arrays and objects within each other.
 //
 // # Answers
 //
@@ -91,10 +98,10 @@
 // An expired or released lease is open to whoever asks for it, and so its status is "not_found".
 // That answer has a retry_after_sec too.
 //
-// With wait, the answer of status is held until the lease has ended or expired, for 60s at most.
-// It then tells how the lease stands. Servers need a write timeout longer than that, and
-// [Handler.EndWaits] at their shutdown. Every other answer comes within [WithStoreTimeout], also
-// if the store hangs.
+// With wait, the answer of status is held until the lease has ended or expired, for 60s at most. It
+// then tells how the lease stands. Servers need a write timeout longer than that, the store timeout
+// and the time for a body together, and [Handler.EndWaits] at their shutdown. Every other answer
+// comes within [WithStoreTimeout], also if the store hangs.
 //
 // A check-lock answers "success": true and "status": "locked" to the first who asks, and
 // "success": false and "duplicate" to all others until the TTL has passed; with key, ttl and
@@ -102,42 +109,55 @@
 // With [WithDuplicateConflict] duplicates are answered with 409. Locks and leases of one key do not
 // see each other.
 //
-// X-Request-Id is sent back if it is printable ASCII of up to 256 bytes. Otherwise the answer has a
-// new one.
+// X-Request-Id is sent back if it is printable ASCII of up to 256 bytes, and is given once.
+// Otherwise the answer has a new one.
 //
 // # Errors
 //
-// An error has "ok": false, its status, the key if there was one, and a detail with "error" and
-// "message". If a lease stands in the way, the detail says how it stands: state, version, done_at
-// and error_code.
+// An error has "ok": false, its status, and a detail with "error" and "message". It has the key if
+// the Manager has taken it. Nothing that was refused is sent back. If a lease stands in the way,
+// the detail says how it stands: state, version, done_at and error_code.
 //
 //	401  unauthorized            no bearer token; the detail is a text
 //	403  forbidden               an unknown API key; the detail is a text
+//	403  cross_origin            a browser sent it for a page of another origin; see [WithoutAuth]
+//	403  foreign_host            the Host header names another host; see [WithHosts]
 //	404  not_found               no such lease
 //	404  no_such_endpoint
 //	405  method_not_allowed
+//	408  request_timeout         the body did not come within the server's read timeout
 //	409  lease_lost              another holds the lease, or it was released or replaced
 //	409  already_finished        the lease has ended, with a different outcome
 //	409  input_mismatch          the key stands for another input_hash
 //	409  duplicate               a locked key, with [WithDuplicateConflict]
-//	413  too_large               see [WithMaxBodyBytes]
-//	415  unsupported_media_type  the body is not declared as JSON
+//	413  too_large               see [WithMaxBodyBytes]; told before the body is sent, if it is
+//	                             announced
+//	415  unsupported_media_type  the body is not declared as JSON, or is compressed
 //	422  invalid_request         the detail is a list: type, loc and msg of each problem
-//	429  rate_limited            with Retry-After; see [WithRateLimit]
+//	429  rate_limited            with Retry-After of up to a minute; see [WithRateLimit]
 //	500  unreadable_record       the record is damaged, or from a newer version; it is left alone
 //	500  internal_error          a bug; the log has more under the request id
-//	503  unavailable             the store could not be asked, and nothing was written; with
-//	                             Retry-After
+//	503  unavailable             the store could not be asked, or there is no memory for the
+//	                             request or its answer; see [WithMaxHeldBytes]. Nothing was
+//	                             written. With Retry-After
 //	503  unknown_outcome         the store went away during the write, which may have been applied;
 //	                             with Retry-After
 //
 // 409 means that the work must stop. 503 is worth repeating with the same fields. A lease or a
 // check-lock can be repeated safely after unknown_outcome only if it had a nonce: without one, a
-// check-lock may find its own lock and call it a duplicate.
+// check-lock may find its own lock and call it a duplicate. [WithCheckLockDown] has a check-lock
+// answered with 429 instead of any 5xx.
+//
+// A request that is refused before its body was read ends its connection, and so does a sender who
+// is not admitted.
 //
 // # Authentication
 //
 // One of [WithAPIKeys], [WithAuthenticator] and [WithoutAuth] must be chosen. An API key names a
 // namespace. Keys of one namespace do not exist for another. Within a namespace, pollers are shown
 // the holder's lease id, as in the hosted API. [WithHiddenLeaseIDs] hides it.
+//
+// Without API keys, a web page could use the server through the browser of whoever visits it.
+// [WithoutAuth] refuses what browsers send for pages of other origins, and [WithHosts] pages whose
+// own name was made to point here.
 package httpserver

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -202,7 +203,7 @@ func TestASilentStoreIsAnsweredFor(t *testing.T) {
 		took   time.Duration
 	}{
 		{"status", func(s *server) reply { return s.get("/v1/ai/status", "k") }, "unavailable", timeout},
-		{"status, held", func(s *server) reply { return s.status("k", "3s") }, "unavailable", 3*time.Second + timeout},
+		{"status, held", func(s *server) reply { return s.status("k", "3s") }, "unavailable", timeout},
 		{"result", func(s *server) reply { return s.get("/v1/ai/result", "k") }, "unavailable", timeout},
 		{"lease", func(s *server) reply { return s.send("lease", fields) }, "unknown_outcome", timeout + settling},
 		{"check-lock", func(s *server) reply { return s.post("/v1/check-lock", `{"key":"k"}`) }, "unknown_outcome", timeout + settling},
@@ -252,6 +253,12 @@ func TestNewRefuses(t *testing.T) {
 		{"a bad namespace", m, []httpserver.Option{keys("long_enough", "a/b")}, "namespace"},
 		{"a time for the store too short", m, []httpserver.Option{open, httpserver.WithStoreTimeout(time.Millisecond)}, "store_timeout"},
 		{"a body limit too small", m, []httpserver.Option{open, httpserver.WithMaxBodyBytes(1)}, "max_body_bytes"},
+		{"room for less than one body", m, []httpserver.Option{open, httpserver.WithMaxHeldBytes(3<<20 - 1)}, "max_held_bytes"},
+		{"no hosts", m, []httpserver.Option{open, httpserver.WithHosts()}, "hosts"},
+		{"a code for what is down that clients do not know", m, []httpserver.Option{open, httpserver.WithCheckLockDown(500)}, "must be 503 or 429"},
+		{"a rate that is no number", m, []httpserver.Option{open, httpserver.WithRateLimit(math.NaN(), 1)}, "rate_limit"},
+		{"a rate without end", m, []httpserver.Option{open, httpserver.WithRateLimit(math.Inf(1), 1)}, "rate_limit"},
+		{"a namespace that is a key", m, []httpserver.Option{keys("production", "long key!")}, "namespace of a key must have"},
 		{"a rate of nothing", m, []httpserver.Option{open, httpserver.WithRateLimit(0, 1)}, "rate_limit"},
 		{"no logger", m, []httpserver.Option{open, httpserver.WithLogger(nil)}, "logger"},
 	} {

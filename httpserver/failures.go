@@ -17,6 +17,10 @@ var (
 	errNoEndpoint = errors.New("no such endpoint")
 	errMethod     = errors.New("method not allowed")
 	errMediaType  = errors.New("the body must be JSON: send Content-Type: application/json")
+	errEncoding   = errors.New("the body must not be compressed: send no Content-Encoding")
+
+	errBodyTimeout = errors.New("the body did not come in time")
+	errMemoryFull  = errors.New("the bodies and answers under way hold too much memory")
 )
 
 // keyed is an error about a key, and where the fields of the request were.
@@ -50,10 +54,11 @@ type detail struct {
 // refusals says how each error is answered. The first row that matches counts. With 5xx the client
 // gets the text, and the log the error.
 var refusals = []struct {
-	err    error
-	code   int
-	status string
-	text   string
+	err     error
+	code    int
+	status  string
+	text    string
+	trouble trouble // with 5xx; the zero value is storeAway
 }{
 	{err: lease.ErrNotFound, code: http.StatusNotFound, status: "not_found"},
 	{err: lease.ErrLost, code: http.StatusConflict, status: "lease_lost"},
@@ -62,9 +67,15 @@ var refusals = []struct {
 	{err: errNoEndpoint, code: http.StatusNotFound, status: "no_such_endpoint"},
 	{err: errMethod, code: http.StatusMethodNotAllowed, status: "method_not_allowed"},
 	{err: errMediaType, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},
+	{err: errEncoding, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},
+	{err: errBodyTimeout, code: http.StatusRequestTimeout, status: "request_timeout"},
+	{err: errCrossOrigin, code: http.StatusForbidden, status: "cross_origin"},
+	{err: errForeignHost, code: http.StatusForbidden, status: "foreign_host"},
+	{err: errMemoryFull, code: http.StatusServiceUnavailable, status: "unavailable", trouble: memoryFull,
+		text: "the server holds too many large requests and unread answers; nothing was written: repeat the request"},
 	{err: lease.ErrUnknownOutcome, code: http.StatusServiceUnavailable, status: "unknown_outcome",
 		text: "the store went away during the write, which may have been applied: repeat the request with the same fields; a lease or check-lock needs the nonce that it had"},
-	{err: lease.ErrUnreadable, code: http.StatusInternalServerError, status: "unreadable_record",
+	{err: lease.ErrUnreadable, code: http.StatusInternalServerError, status: "unreadable_record", trouble: recordBad,
 		text: "the record of this key is damaged, or was written by a newer version: an operator must look at it"},
 	{err: lease.ErrUnavailable, code: http.StatusServiceUnavailable, status: "unavailable",
 		text: "the store cannot be reached; nothing was written: repeat the request"},
@@ -75,21 +86,39 @@ var refusals = []struct {
 // retryAfterUnavailable is how long a client is told to wait if the store cannot be reached.
 const retryAfterUnavailable = time.Second
 
-// refuse answers with what err means to the client.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, id string, err error) {
+// refuse answers with what err means to the client. The answer names the key only if the Manager
+// has checked it, and nothing else of the request.
+func (c *call) refuse(err error) {
 	a := failureAnswer{}
 	where := "body"
 	if k, ok := errors.AsType[*keyed](err); ok {
 		a.Key, where = k.key, k.where
 	}
-	code := h.diagnose(w, r, id, where, err, &a)
-	answer(w, code, a)
+	code := c.diagnose(where, err, &a)
+	if code == http.StatusUnprocessableEntity {
+		a.Key = ""
+	}
+	if !c.admitted {
+		c.hangUp() // it may have sent many requests, and read no answer
+	}
+	c.answer(c.down(code), a)
+}
+
+// down is the status code of an answer that cannot be given, see WithCheckLockDown.
+func (c *call) down(code int) int {
+	if code < http.StatusInternalServerError || c.path() != checkLockPath || c.checkLockDown == http.StatusServiceUnavailable {
+		return code
+	}
+	if c.header.Get("Retry-After") == "" {
+		c.setRetryAfter(retryAfterUnavailable)
+	}
+	return c.checkLockDown
 }
 
 // diagnose fills in a, sets headers, and returns the status code.
-func (h *Handler) diagnose(w http.ResponseWriter, r *http.Request, id, where string, err error, a *failureAnswer) int {
+func (c *call) diagnose(where string, err error, a *failureAnswer) int {
 	if errors.Is(err, ErrNoAPIKey) {
-		w.Header().Set("WWW-Authenticate", "Bearer")
+		c.header.Set("WWW-Authenticate", "Bearer")
 		a.Status, a.Detail = "unauthorized", "Missing Authorization Bearer token"
 		return http.StatusUnauthorized
 	}
@@ -116,7 +145,7 @@ func (h *Handler) diagnose(w http.ResponseWriter, r *http.Request, id, where str
 		return http.StatusRequestEntityTooLarge
 	}
 	if limited, ok := errors.AsType[*rateLimited](err); ok {
-		setRetryAfter(w, limited.after)
+		c.setRetryAfter(limited.after)
 		a.Status = "rate_limited"
 		a.Detail = detail{Error: a.Status, Message: limited.Error()}
 		return http.StatusTooManyRequests
@@ -134,33 +163,31 @@ func (h *Handler) diagnose(w http.ResponseWriter, r *http.Request, id, where str
 		}
 		a.Status, a.Detail = known.status, d
 		if known.code >= http.StatusInternalServerError {
-			h.logFailure(r, id, known.code, err)
+			c.logFailure(known.trouble, err)
 		}
 		if known.code == http.StatusServiceUnavailable {
-			setRetryAfter(w, retryAfterUnavailable)
+			c.setRetryAfter(retryAfterUnavailable)
 		}
 		return known.code
 	}
 	panic(err) // an error without a row is a bug
 }
 
-func setRetryAfter(w http.ResponseWriter, d time.Duration) {
-	w.Header().Set("Retry-After", strconv.FormatInt(max(1, *wholeSeconds(d)), 10))
+// mostRetryAfter bounds Retry-After: clients sleep for as long as it says.
+const mostRetryAfter = time.Minute
+
+func (c *call) setRetryAfter(d time.Duration) {
+	c.header.Set("Retry-After", strconv.FormatInt(max(1, *wholeSeconds(min(d, mostRetryAfter))), 10))
 }
 
-func (h *Handler) logFailure(r *http.Request, id string, code int, err error) {
-	if r.Context().Err() != nil {
-		return // the client has gone
+func (c *call) logFailure(kind trouble, err error) {
+	if c.request.Context().Err() == nil { // else the client has gone
+		c.report(kind, err)
 	}
-	log := h.logger.WarnContext
-	if code == http.StatusInternalServerError {
-		log = h.logger.ErrorContext
-	}
-	log(r.Context(), "httpserver: request failed", "request_id", id, "path", r.URL.Path, "status", code, "err", err)
 }
 
 // recoverPanic is to be deferred. It logs a panic, of which the client learns only the request id.
-func (h *Handler) recoverPanic(w http.ResponseWriter, r *http.Request, id string) {
+func (c *call) recoverPanic() {
 	p := recover()
 	if p == nil {
 		return
@@ -168,7 +195,7 @@ func (h *Handler) recoverPanic(w http.ResponseWriter, r *http.Request, id string
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
-	h.logger.ErrorContext(r.Context(), "httpserver: panic", "request_id", id, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-	answer(w, http.StatusInternalServerError, failureAnswer{Status: "internal_error", Detail: detail{
-		Error: "internal_error", Message: "this is a bug of the server; its log has more under request id " + id}})
+	c.logger.ErrorContext(c.request.Context(), "httpserver: panic", "request_id", c.id, "path", c.knownPath(), "panic", p, "stack", string(debug.Stack()))
+	c.answer(c.down(http.StatusInternalServerError), failureAnswer{Status: "internal_error", Detail: detail{
+		Error: "internal_error", Message: "this is a bug of the server; its log has more under request id " + c.id}})
 }

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/ailease/lease"
 )
@@ -12,14 +13,18 @@ type Handler struct {
 	settings
 	manager  *lease.Manager
 	routes   map[string]route
+	held     held
+	troubles troubles
 	waits    context.Context // ended by EndWaits
 	endWaits context.CancelFunc
 }
 
 // route is an endpoint. serve returns the body of a 200 answer, or an error of failures.go.
 type route struct {
-	method string
-	serve  func(c *call) (any, error)
+	method      string
+	serve       func(c *call) (any, error)
+	turn        int   // whose turn to call the store it is
+	answerBytes int64 // that must be free before the store is called; 0 if the answer is short
 }
 
 // New returns a handler that answers for m. Exactly one of [WithAPIKeys], [WithAuthenticator] and
@@ -30,52 +35,57 @@ func New(m *lease.Manager, opts ...Option) (*Handler, error) {
 		return nil, err
 	}
 	waits, endWaits := context.WithCancel(context.Background())
-	return &Handler{settings: s, manager: m, waits: waits, endWaits: endWaits, routes: map[string]route{
-		"/v1/ai/lease":    {http.MethodPost, acquire},
-		"/v1/ai/extend":   {http.MethodPost, extend},
-		"/v1/ai/release":  {http.MethodPost, release},
-		"/v1/ai/complete": {http.MethodPost, complete},
-		"/v1/ai/fail":     {http.MethodPost, fail},
-		"/v1/ai/cancel":   {http.MethodPost, cancel},
-		"/v1/ai/status":   {http.MethodGet, status},
-		"/v1/ai/result":   {http.MethodGet, result},
-		"/v1/check-lock":  {http.MethodPost, checkLock},
-	}}, nil
+	h := &Handler{settings: s, manager: m, waits: waits, endWaits: endWaits, routes: map[string]route{
+		"/v1/ai/lease":    {http.MethodPost, acquire, turnOfAnybody, acquireAnswerBytes},
+		"/v1/ai/extend":   {http.MethodPost, extend, turnOfHolder, 0},
+		"/v1/ai/release":  {http.MethodPost, release, turnOfHolder, 0},
+		"/v1/ai/complete": {http.MethodPost, complete, turnOfHolder, 0},
+		"/v1/ai/fail":     {http.MethodPost, fail, turnOfHolder, 0},
+		"/v1/ai/cancel":   {http.MethodPost, cancel, turnOfHolder, 0},
+		"/v1/ai/status":   {http.MethodGet, status, turnOfAnybody, 0},
+		"/v1/ai/result":   {http.MethodGet, result, turnOfAnybody, resultAnswerBytes},
+		checkLockPath:     {http.MethodPost, checkLock, turnOfAnybody, 0},
+	}}
+	h.held.init(s.maxHeldBytes)
+	return h, nil
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := requestID(r)
-	w.Header().Set("X-Request-Id", id)
-	defer h.recoverPanic(w, r, id)
-	body, err := h.serve(w, r)
+	c := &call{settings: &h.settings, handler: h, id: requestID(r), request: r, writer: w, header: w.Header(), share: share{of: &h.held}}
+	c.header.Set("X-Request-Id", c.id)
+	defer c.share.drop()
+	defer c.recoverPanic()
+	body, err := c.serve()
+	if err == nil {
+		err = c.answer(http.StatusOK, body)
+	}
 	if err != nil {
-		h.refuse(w, r, id, err)
+		c.refuse(err)
 		return
 	}
-	answer(w, http.StatusOK, body)
+	h.succeeded()
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
-	m, err := h.admit(r) // first: a sender with a bad API key is told so whatever the path
-	if err != nil {
+func (c *call) serve() (any, error) {
+	rt, ok := c.handler.routes[c.path()]
+	if err := c.admit(); err != nil { // first: a sender with a bad API key is told so whatever the path
 		return nil, err
 	}
-	rt, ok := h.routes[r.URL.Path]
 	if !ok {
 		return nil, errNoEndpoint
 	}
-	if r.Method != rt.method && !(r.Method == http.MethodHead && rt.method == http.MethodGet) {
+	if method := c.request.Method; method != rt.method && !(method == http.MethodHead && rt.method == http.MethodGet) {
 		allow := rt.method
 		if allow == http.MethodGet {
 			allow += ", " + http.MethodHead
 		}
-		w.Header().Set("Allow", allow)
+		c.header.Set("Allow", allow)
 		return nil, errMethod
 	}
-	c := &call{settings: &h.settings, manager: m, request: r, header: w.Header(), waits: h.waits}
+	var err error
 	if rt.method == http.MethodPost {
-		err = c.readBody(w)
+		err = c.readBody()
 	} else {
 		err = c.readQuery()
 	}
@@ -85,9 +95,43 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	ctx, cancel := c.newContext()
 	defer cancel()
 	c.ctx = ctx
+	if err := c.share.begin(ctx, rt.turn); err != nil {
+		return nil, err
+	}
+	if err := c.makeRoom(&rt); err != nil {
+		return nil, err
+	}
 	body, err := rt.serve(c)
 	if err != nil {
 		return nil, &keyed{c.key, c.where, err}
 	}
 	return body, nil
+}
+
+// makeRoom finds out whether there is room for the answer, before the store is called. The room is
+// kept if the call writes. The answer to a read can be refused also later.
+func (c *call) makeRoom(rt *route) error {
+	if rt.answerBytes == 0 {
+		return nil
+	}
+	before := c.share.n + freeBytes
+	if !c.share.grow(before + rt.answerBytes) {
+		return errMemoryFull
+	}
+	if rt.method == http.MethodGet {
+		c.share.grow(before)
+	}
+	return nil
+}
+
+// path is that of the request. A base URL that ends with a slash makes two slashes of the first
+// one.
+func (c *call) path() string { return "/" + strings.TrimLeft(c.request.URL.Path, "/") }
+
+// knownPath is the path for the log, which keeps nothing that anybody can make up.
+func (c *call) knownPath() string {
+	if _, ok := c.handler.routes[c.path()]; ok {
+		return c.path()
+	}
+	return "unknown"
 }

@@ -1,6 +1,7 @@
 package httpserver_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 // TestBadInput: each field is checked, the answer names the field, and nothing is written.
 func TestBadInput(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("x", n) }
+	deep := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
 	const held = `"key":"held","lease_id":"$ID"`
 	for _, tt := range []struct {
 		name, path, body string
@@ -20,14 +22,37 @@ func TestBadInput(t *testing.T) {
 		{"an empty key", "/v1/ai/lease", `{"key":""}`, []string{"body", "key"}, "0 characters, must be from 1 to 256"},
 		{"a key with a control character", "/v1/ai/lease", `{"key":"a\u0007"}`, []string{"body", "key"}, "U+0007"},
 		{"a key with half of a surrogate pair", "/v1/ai/lease", `{"key":"a\ud800"}`, []string{"body", "key"}, "surrogate"},
+		{"half of a surrogate pair beside an escaped U+FFFD", "/v1/ai/lease", `{"key":"\ud800\\ufffd"}`, []string{"body", "key"}, "surrogate"},
+		{"the other half beside an escaped U+FFFD", "/v1/ai/lease", `{"key":"\udc00\\ufffd"}`, []string{"body", "key"}, "surrogate"},
+		{"half of a pair beside a U+FFFD", "/v1/ai/lease", `{"key":"\ud800\ufffd"}`, []string{"body", "key"}, "surrogate"},
+		{"the two halves in the wrong order", "/v1/ai/lease", `{"key":"\udc00\ud800"}`, []string{"body", "key"}, "surrogate"},
+		{"half of a pair in a nonce", "/v1/ai/lease", `{"key":"k","nonce":"\\\ud800"}`, []string{"body", "nonce"}, "surrogate"},
+		{"half of a pair in a reason", "/v1/ai/cancel", `{` + held + `,"reason":"\uDBFF"}`, []string{"body", "reason"}, "surrogate"},
+		{"half of a pair in a lock's key", "/v1/check-lock", `{"key":"\udfff\\ufffd"}`, []string{"body", "key"}, "surrogate"},
+
+		{"a key that is given twice", "/v1/ai/lease", `{"key":"k","key":"k"}`, []string{"body", "key"}, "more than once"},
+		{"a key that is given three times", "/v1/ai/lease", `{"key":"k","key":"l","key":"m"}`, []string{"body", "key"}, "more than once"},
+		{"a key that is given twice, once with an escape", "/v1/ai/lease", `{"key":"k","\u006bey":"l"}`, []string{"body", "key"}, "more than once"},
+		{"a TTL that is given twice, once as null", "/v1/ai/lease", `{"key":"k","ttl":null , "ttl":5}`, []string{"body", "ttl"}, "more than once"},
+		{"a lease id that is given twice", "/v1/ai/extend", `{` + held + `,"lease_id":"l"}`, []string{"body", "lease_id"}, "more than once"},
+		{"a result that is given twice", "/v1/ai/complete", `{` + held + `,"result":1,"result":1}`, []string{"body", "result"}, "more than once"},
+		{"a key of a lock that is given twice", "/v1/check-lock", `{"key":"k","key":"l"}`, []string{"body", "key"}, "more than once"},
+
+		{"metadata of too many levels", "/v1/ai/lease", `{"key":"k","metadata":` + deep(257) + `}`, []string{"body", "metadata"}, "257 arrays and objects within each other, limit 256"},
+		{"metadata of an extension of too many levels", "/v1/ai/extend", `{` + held + `,"metadata":` + deep(257) + `}`, []string{"body", "metadata"}, "limit 256"},
+		{"a checkpoint of too many levels", "/v1/ai/extend", `{` + held + `,"checkpoint":` + deep(257) + `}`, []string{"body", "checkpoint"}, "limit 256"},
+		{"a result of too many levels", "/v1/ai/complete", `{` + held + `,"result":` + deep(1018) + `}`, []string{"body", "result"}, "limit 256"},
+		{"metadata of a lock of too many levels", "/v1/check-lock", `{"key":"k","metadata":` + deep(257) + `}`, []string{"body", "metadata"}, "limit 256"},
+		{"more levels than anybody reads", "/v1/ai/lease", `{"key":"k","x":` + deep(20_000) + `}`, []string{"body"}, "JSON decode error"},
+
 		{"a key that is a number", "/v1/ai/lease", `{"key":7}`, []string{"body", "key"}, "valid string"},
 		{"bytes that are not UTF-8", "/v1/ai/lease", "{\"key\":\"a\xff\"}", []string{"body"}, "UTF-8"},
 
-		{"a TTL of nothing", "/v1/ai/lease", `{"key":"k","ttl":0}`, []string{"body", "ttl"}, "greater than or equal to 1 second, is 0"},
+		{"a TTL of nothing", "/v1/ai/lease", `{"key":"k","ttl":0}`, []string{"body", "ttl"}, "greater than or equal to 1 second"},
 		{"a TTL below nothing", "/v1/ai/lease", `{"key":"k","ttl":-1e300}`, []string{"body", "ttl"}, "greater than or equal"},
 		{"a TTL in fractions", "/v1/ai/lease", `{"key":"k","ttl":1.5}`, []string{"body", "ttl"}, "valid integer"},
 		{"a TTL that is a text", "/v1/ai/lease", `{"key":"k","ttl":"60"}`, []string{"body", "ttl"}, "valid integer"},
-		{"an extension of nothing", "/v1/ai/extend", `{` + held + `,"ttl":0}`, []string{"body", "ttl"}, "greater than or equal to 1 second, is 0"},
+		{"an extension of nothing", "/v1/ai/extend", `{` + held + `,"ttl":0}`, []string{"body", "ttl"}, "greater than or equal to 1 second"},
 		{"a retention too short", "/v1/ai/lease", `{"key":"k","retention":59}`, []string{"body", "retention"}, "59s, must be from 1m0s to 720h0m0s"},
 		{"a retention too long", "/v1/ai/lease", `{"key":"k","retention":2592001}`, []string{"body", "retention"}, "must be from 1m0s to 720h0m0s"},
 		{"a retention that is a text", "/v1/ai/lease", `{"key":"k","retention":"1h"}`, []string{"body", "retention"}, "valid integer"},
@@ -67,7 +92,7 @@ func TestBadInput(t *testing.T) {
 		{"two objects", "/v1/ai/lease", `{"key":"k"}{}`, []string{"body"}, "JSON decode error"},
 
 		{"a lock of a key too long", "/v1/check-lock", `{"key":"` + long(257) + `"}`, []string{"body", "key"}, "257 characters, limit 256"},
-		{"a lock for no time", "/v1/check-lock", `{"key":"k","ttl":0}`, []string{"body", "ttl"}, "greater than or equal to 1 second, is 0"},
+		{"a lock for no time", "/v1/check-lock", `{"key":"k","ttl":0}`, []string{"body", "ttl"}, "greater than or equal to 1 second"},
 		{"a lock with metadata that is a list", "/v1/check-lock", `{"key":"k","metadata":[1]}`, []string{"body", "metadata"}, "not an object"},
 		{"a lock with a nonce too long", "/v1/check-lock", `{"key":"k","nonce":"` + long(257) + `"}`, []string{"body", "nonce"}, "257 bytes, limit 256"},
 	} {
@@ -96,5 +121,63 @@ func TestBadInput(t *testing.T) {
 			}
 			s.get("/v1/ai/status", "held").want(t, 200, object{"status": "in_progress", "version": 1})
 		})
+	}
+}
+
+// TestWhatIsNoDuplicate: fields that nobody reads, and values that look like fields.
+func TestWhatIsNoDuplicate(t *testing.T) {
+	for _, body := range []string{
+		`{"key":"k","unknown":1,"unknown":2}`,
+		`{"key":"k","KEY":"l"}`,
+		`{"key":"k","metadata":{"key":"l","a":{"key":"m"}}}`,
+		`{"x":"\"key\":\"l\",","key":"k","metadata":{"a":"}{\\"}}`,
+		` { "x" : [ "key" , { "key" : 1 } ] , "key" : "k" , "ttl" : null } `,
+		`{"key":"k\ud83d\ude00\ufffd\\ud800"}`,
+		"{\"key\":\"k\ufffd\"}",
+	} {
+		newServer(t).post("/v1/ai/lease", body).want(t, 200, object{"status": "acquired"})
+	}
+}
+
+func TestAQueryFieldIsGivenOnce(t *testing.T) {
+	s := newServer(t)
+	s.mustAcquire("k", nil)
+	for target, field := range map[string]string{
+		"/v1/ai/status?key=k&key=l":          "key",
+		"/v1/ai/status?key=k&key=k":          "key",
+		"/v1/ai/status?wait=0&key=k&wait=1s": "wait",
+		"/v1/ai/result?key=k&key=":           "key",
+	} {
+		got := s.do(request(http.MethodGet, target, ""))
+		got.want(t, 422, object{"status": "invalid_request", "key": absent,
+			"detail": []any{object{"type": "duplicate", "loc": []string{"query", field}, "msg": "Input should be given once, and is given more than once"}}})
+	}
+	s.do(request(http.MethodGet, "/v1/ai/status?key=k&x=1&x=2", "")).want(t, 200, object{"status": "in_progress"})
+}
+
+func TestAHeaderIsGivenOnce(t *testing.T) {
+	s := newServer(t)
+	for _, tt := range []struct{ name, second string }{
+		{"Authorization", "Bearer " + otherKey},
+		{"Authorization", "Bearer " + apiKey},
+		{"Authorization", "Basic x"},
+		{"Content-Type", "application/json"},
+		{"Content-Type", "text/plain"},
+		{"Content-Encoding", "gzip"},
+	} {
+		r := request(http.MethodPost, "/v1/ai/lease", `{"key":"k"}`)
+		if tt.name == "Content-Encoding" {
+			r.Header.Set(tt.name, "identity")
+		}
+		r.Header.Add(tt.name, tt.second)
+		s.do(r).want(t, 422, object{"status": "invalid_request",
+			"detail": []any{object{"type": "duplicate", "loc": []string{"header", tt.name}, "msg": "The header should be given once, and is given more than once"}}})
+	}
+	s.get("/v1/ai/status", "k").want(t, 200, object{"status": "not_found"})
+
+	r := request(http.MethodGet, "/v1/ai/status?key=k", "")
+	r.Header["X-Request-Id"] = []string{"one", "two"}
+	if id := s.do(r).header.Get("X-Request-Id"); id == "one" || id == "two" {
+		t.Errorf("of two request ids, %q was chosen", id)
 	}
 }

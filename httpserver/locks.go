@@ -5,7 +5,10 @@ import "github.com/ailease/lease"
 // The one-shot lock. Its answer has a form of its own, and a header with the same status for
 // clients that do not read bodies.
 
-const lockHeader = "X-OnceOnly-Status"
+const (
+	checkLockPath = "/v1/check-lock"
+	lockHeader    = "X-OnceOnly-Status"
+)
 
 type lockAnswer struct {
 	Success     bool    `json:"success"`

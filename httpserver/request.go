@@ -1,32 +1,33 @@
 package httpserver
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ailease/lease"
 )
 
-// call is one request of an admitted sender. The methods that read a field note what is wrong with
-// it, and check returns all problems at once.
+// call is one request and its answer. The methods that read a field note what is wrong with it, and
+// check returns all problems at once.
 type call struct {
 	*settings
+	handler *Handler
 	manager *lease.Manager
+	id      string // of the request, for its answer and the log
 	request *http.Request
+	writer  http.ResponseWriter
 	header  http.Header     // of the answer
 	ctx     context.Context // for the store
-	waits   context.Context
+
+	admitted bool
+	share    share // of what requests may hold
+	bodyRead bool  // to its end
 
 	where    string                     // the fields are in the "body" or the "query"
 	fields   map[string]json.RawMessage // of a body
@@ -61,46 +62,20 @@ func (c *call) newContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.request.Context(), c.storeTimeout)
 }
 
-func (c *call) readBody(w http.ResponseWriter) error {
-	c.where = "body"
-	if ct := c.request.Header.Get("Content-Type"); ct != "" {
-		media, _, err := mime.ParseMediaType(ct)
-		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
-			return errMediaType
-		}
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, c.request.Body, c.maxBodyBytes))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return err
-		}
-		return badRequest{{Type: "body_unreadable", Loc: []string{"body"}, Msg: "The body ended too early"}}
-	}
-	if !utf8.Valid(body) { // encoding/json would replace the bytes, and two keys would become one
-		return badRequest{{Type: "json_invalid", Loc: []string{"body"}, Msg: fmt.Sprintf("JSON decode error: %d bytes that are not valid UTF-8", len(body))}}
-	}
-	if err := json.Unmarshal(body, &c.fields); err != nil {
-		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return badRequest{{Type: "model_attributes_type", Loc: []string{"body"}, Msg: "Input should be a valid JSON object"}}
-		}
-		return badRequest{{Type: "json_invalid", Loc: []string{"body"}, Msg: "JSON decode error: " + err.Error()}}
-	}
-	if c.fields == nil {
-		return badRequest{{Type: "model_attributes_type", Loc: []string{"body"}, Msg: "Input should be a valid JSON object"}}
-	}
-	c.key = c.text("key", true)
-	return nil
-}
-
 // readQuery reads the fields of a GET.
 func (c *call) readQuery() error {
 	c.where = "query"
 	q, err := url.ParseQuery(c.request.URL.RawQuery)
 	if err != nil {
-		return badRequest{{Type: "query_invalid", Loc: []string{"query"}, Msg: "The query is not URL-encoded: " + err.Error()}}
+		return badRequest{{Type: "query_invalid", Loc: []string{"query"}, Msg: "The query is not URL-encoded"}}
 	}
 	if !q.Has("key") {
 		c.missing("key")
+	}
+	for _, name := range []string{"key", "wait"} {
+		if len(q[name]) > 1 {
+			c.twice(name)
+		}
 	}
 	c.key, c.query = q.Get("key"), q
 	return nil
@@ -112,6 +87,17 @@ func (c *call) missing(field string) {
 
 func (c *call) wrong(field, kind, msg string) {
 	c.problems = append(c.problems, problem{Type: kind, Loc: []string{c.where, field}, Msg: msg})
+}
+
+// twice refuses a field that was sent more than once: a proxy in front may have looked at the other
+// one.
+func (c *call) twice(field string) {
+	c.wrong(field, "duplicate", "Input should be given once, and is given more than once")
+}
+
+// twiceInHeader is the same for a header.
+func twiceInHeader(name string) error {
+	return badRequest{{Type: "duplicate", Loc: []string{"header", name}, Msg: "The header should be given once, and is given more than once"}}
 }
 
 // raw returns the field as it was sent; nil if it was not sent, or is null.
@@ -131,16 +117,26 @@ func (c *call) text(field string, required bool) string {
 		}
 		return ""
 	}
-	var s string
-	if json.Unmarshal(v, &s) != nil {
+	if v[0] != '"' {
 		c.wrong(field, "string_type", "Input should be a valid string")
+		return ""
 	}
-	// encoding/json makes U+FFFD of half a surrogate pair, and two keys would become one.
-	if strings.Count(s, "\ufffd") > bytes.Count(v, []byte("\ufffd"))+bytes.Count(bytes.ToLower(v), []byte(`\ufffd`)) {
+	if len(v) > mostTextBytes {
+		c.wrong(field, "string_too_long", fmt.Sprintf("Input should be shorter: it has %d bytes", len(v)-2))
+		return ""
+	}
+	if halfPair(v) {
 		c.wrong(field, "string_unicode", "Input should be a valid string: it has half of a surrogate pair")
+		return ""
 	}
+	var s string
+	json.Unmarshal(v, &s) // a valid string
 	return s
 }
+
+// mostTextBytes is more than a text field may have as JSON, with every character escaped. A
+// longer one is not copied.
+const mostTextBytes = 32 << 10
 
 func (c *call) flag(field string) (b bool) {
 	if v := c.raw(field); v != nil && json.Unmarshal(v, &b) != nil {
@@ -162,7 +158,7 @@ func (c *call) seconds(field string) time.Duration {
 		return 0
 	}
 	if n < 1 {
-		c.wrong(field, "greater_than_equal", fmt.Sprintf("Input should be greater than or equal to 1 second, is %s", v))
+		c.wrong(field, "greater_than_equal", "Input should be greater than or equal to 1 second")
 		return 0
 	}
 	const most = 1 << 33 // fits into a Duration

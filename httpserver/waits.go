@@ -34,18 +34,24 @@ func (c *call) wait() time.Duration {
 }
 
 // statusWithin returns the status once the lease has ended or expired, or after d at the latest.
+// While it waits, the store is not called for it alone, and others may call it.
 func (c *call) statusWithin(d time.Duration) (lease.Lease, error) {
-	if d == 0 {
-		return c.manager.Status(c.ctx, c.key)
+	l, err := c.manager.Status(c.ctx, c.key)
+	expired := l.State == lease.StateExpired && !l.Released // perhaps not by all clocks yet
+	if d == 0 || err != nil || l.State != lease.StateInProgress && !expired {
+		return l, err
 	}
+	c.share.end()
 	held, endHeld := context.WithTimeout(c.request.Context(), d)
 	defer endHeld()
-	defer context.AfterFunc(c.waits, endHeld)()
-	l, err := c.manager.Wait(held, c.key)
-	if err == nil || held.Err() == nil {
+	defer context.AfterFunc(c.handler.waits, endHeld)()
+	if l, err = c.manager.Wait(held, c.key); err == nil || held.Err() == nil {
 		return l, err
 	}
 	ctx, cancel := c.newContext()
 	defer cancel()
+	if err := c.share.begin(ctx, turnOfAnybody); err != nil {
+		return lease.Lease{}, err
+	}
 	return c.manager.Status(ctx, c.key)
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ailease/lease"
 )
 
 func (s *server) status(key, wait string) reply {
@@ -57,6 +59,21 @@ func TestStatusIsHeld(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStatusIsHeldInTheClockSkew: past its deadline the lease cannot be acquired yet.
+func TestStatusIsHeldInTheClockSkew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup{ordinary: true, manager: []lease.Option{lease.WithClockSkew(10 * time.Second)}}.start(t)
+		s.mustAcquire("k", object{"ttl": 45})
+		time.Sleep(50 * time.Second)
+		began := time.Now()
+		s.status("k", "60s").want(t, 200, object{"status": "not_found"})
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("answered after %v, want 5s", took)
+		}
+		s.send("lease", object{"key": "k"}).want(t, 200, object{"status": "acquired"})
+	})
 }
 
 func TestStatusIsNotHeldForNothing(t *testing.T) {

@@ -1,7 +1,8 @@
 package natskv_test
 
 import (
-	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"strconv"
 	"sync"
@@ -11,17 +12,18 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/ailease/lease"
+	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// The benchmarks run ours and its raw twin in turns, a slice of the work each, on one server that
-// syncs every write, and report how many times the twin's throughput ours has as x-raw.
+// BenchmarkCreate and BenchmarkGet run ours and a raw twin in turns, a slice of the work each, on
+// one server that syncs every write. They report as x-raw how many times the twin's throughput
+// ours has.
 
 const recordBytes = 400 // as the record of a fresh lease has
 
-// alternate runs b.N operations by callers on each of the two, in slices; i is never given twice to
+// alternate runs b.N operations by callers on each of the two, in slices. No i is given twice to
 // one of them.
 func alternate(b *testing.B, callers int, ours, raw func(i int) error) {
 	b.Helper()
@@ -78,7 +80,7 @@ func rawPublish(b *testing.B, url string) func(i int) error {
 	}
 	value := make([]byte, recordBytes)
 	return func(i int) error {
-		_, err := js.PublishMsg(ctx, &nats.Msg{Subject: "$KV.raw.default/chat_" + strconv.Itoa(i), Data: value},
+		_, err := js.PublishMsg(ctx, &nats.Msg{Subject: "$KV.raw.default.chat_" + strconv.Itoa(i), Data: value},
 			jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithMsgTTL(time.Hour))
 		return err
 	}
@@ -105,24 +107,6 @@ func BenchmarkCreate(b *testing.B) {
 	})
 }
 
-// BenchmarkAcquire is the acquire of fresh keys through a Manager.
-func BenchmarkAcquire(b *testing.B) {
-	perCallers(b, func(b *testing.B, callers int) {
-		url := natstest.Alone(b).ClientURL()
-		m, err := lease.NewManager(open(b, url))
-		if err != nil {
-			b.Fatal(err)
-		}
-		alternate(b, callers, func(i int) error {
-			_, acquired, err := m.Acquire(ctx, "chat_"+strconv.Itoa(i), nil)
-			if err == nil && !acquired {
-				return context.Canceled
-			}
-			return err
-		}, rawPublish(b, url))
-	})
-}
-
 func BenchmarkGet(b *testing.B) {
 	perCallers(b, func(b *testing.B, callers int) {
 		url := natstest.Alone(b).ClientURL()
@@ -137,4 +121,83 @@ func BenchmarkGet(b *testing.B) {
 			return err
 		})
 	})
+}
+
+var others = flag.Int("natskv.others", 100_000, "how many entries of another namespace BenchmarkListNamespace lists beside")
+
+// BenchmarkListNamespace lists ten entries of one namespace beside many of another.
+func BenchmarkListNamespace(b *testing.B) {
+	o := natstest.Options(b.TempDir())
+	o.SyncAlways = false // or the many take minutes to write
+	url := natstest.Start(b, o).ClientURL()
+	s := open(b, url)
+	for i := range 10 {
+		set(b, s, fmt.Sprintf("default:due/chat_%d", i), 0, "v", time.Hour)
+	}
+	js, stream := bucketOf(b, url, "leases")
+	value := make([]byte, recordBytes)
+	for i := range *others {
+		if _, err := js.PublishAsync(fmt.Sprintf("$KV.leases.default.chat_%d", i), value, jetstream.WithStallWait(time.Minute)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	if info, err := stream.Info(ctx); err != nil || info.State.Msgs != uint64(*others)+10 {
+		b.Fatalf("%d messages, %v", info.State.Msgs, err)
+	}
+	for b.Loop() {
+		if n := len(keysOf(b, s, "default:due/")); n != 10 {
+			b.Fatalf("%d entries are listed, want 10", n)
+		}
+	}
+}
+
+// BenchmarkCluster is what a Manager asks of three replicas: compare-and-set of entries that are
+// extended, and reads of them, at any server.
+func BenchmarkCluster(b *testing.B) {
+	for _, callers := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			c := natstest.StartCluster(b)
+			s := natstest.Patient{Store: open(b, c.URL(), natskv.WithReplicas(3))}
+			value := make([]byte, recordBytes)
+			key := func(caller int) string { return fmt.Sprintf("default/chat_%d", caller) }
+			revisions := make([]uint64, callers)
+			for i := range revisions {
+				revisions[i] = set(b, s, key(i), 0, string(value), time.Hour)
+			}
+			for _, op := range []struct {
+				name string
+				call func(caller int) error
+			}{
+				{"extend", func(caller int) (err error) {
+					revisions[caller], err = s.CompareAndSet(ctx, key(caller), revisions[caller], value, time.Hour)
+					return err
+				}},
+				{"read", func(caller int) error { _, err := s.Get(ctx, key(caller)); return err }},
+				{"read-one-key", func(int) error { _, err := s.Get(ctx, key(0)); return err }},
+				{"read-absent", func(int) error {
+					if _, err := s.Get(ctx, "default/absent"); !errors.Is(err, backend.ErrNotFound) {
+						return fmt.Errorf("an absent key reads %w", err)
+					}
+					return nil
+				}},
+			} {
+				b.Run(op.name, func(b *testing.B) {
+					var all sync.WaitGroup
+					for caller := range callers {
+						all.Go(func() {
+							for i := caller; i < b.N; i += callers {
+								if err := op.call(caller); err != nil {
+									b.Error(err)
+									return
+								}
+							}
+						})
+					}
+					all.Wait()
+					b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+				})
+			}
+		})
+	}
 }

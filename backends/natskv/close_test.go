@@ -126,8 +126,7 @@ func swallow(t *testing.T, server, from string) sink {
 	return s
 }
 
-// relay passes on what comes from src until it has seen the bytes stop, and then reads on in
-// silence.
+// relay passes on what comes from src until it has seen the bytes stop. What comes then is lost.
 func relay(dst, src net.Conn, stop []byte, found func()) {
 	defer dst.Close()
 	var seen []byte

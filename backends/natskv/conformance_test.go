@@ -14,10 +14,11 @@ import (
 
 var buckets atomic.Int64
 
-func newBucket() string { return fmt.Sprintf("test_%d", buckets.Add(1)) } // a name that no other test has
+// newBucket returns a name that no other test has.
+func newBucket() string { return fmt.Sprintf("test_%d", buckets.Add(1)) }
 
-// suite runs the conformance suite on a running server or cluster, whose crash and restart is
-// brought about by crash.
+// suite runs the conformance suite on a running server or cluster. crash stops it and starts it
+// again.
 func suite(t *testing.T, url string, crash func(bucket string), opts ...natskv.Option) {
 	t.Helper()
 	bucketOf := map[backend.Backend]string{}
@@ -48,7 +49,7 @@ func TestConformance(t *testing.T) {
 }
 
 // TestConformanceOfACluster looks at a quarter of the cases unless -rapid.checks is given: a write
-// takes as many times as long.
+// takes four times as long.
 func TestConformanceOfACluster(t *testing.T) {
 	t.Parallel()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {

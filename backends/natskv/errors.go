@@ -11,12 +11,12 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// failed wraps what a call of the store came to.
+// failed wraps the error that a call of the store returns.
 func (s *Store) failed(op, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	// A call that did nothing because Close was called meanwhile says so: asking again is in vain.
+	// A call that did nothing because Close was called meanwhile says so, and nobody asks again.
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	if s.life.Err() != nil && errors.Is(err, backend.ErrUnavailable) && !ended {
 		err = fmt.Errorf("%w: %v", backend.ErrClosed, err)
@@ -28,9 +28,18 @@ var (
 	errConnectionClosed = fmt.Errorf("%w: the connection is closed", backend.ErrUnavailable)
 	errFull             = fmt.Errorf("%w: the bucket is full", backend.ErrUnavailable)
 	errNotConnected     = fmt.Errorf("%w: not connected to a server", backend.ErrUnavailable)
+
+	// errBusy is the answer to a write that the server has not compared, however often it was sent.
+	errBusy = fmt.Errorf("%w: another write of the key is still under way", backend.ErrUnavailable)
+
+	// errNoLeader is the answer to a read if no server is found whose answer a majority confirms.
+	errNoLeader = fmt.Errorf("%w: no server is sure to lead the bucket", backend.ErrUnavailable)
+
+	// errDeposed is a conflict with the very revision that the caller expects.
+	errDeposed = fmt.Errorf("%w: refused by a server that no longer leads the bucket", backend.ErrUnavailable)
 )
 
-// Error codes of the server (errors.json in its sources) that the client has no names for.
+// Error codes of the server (errors.json in its sources) that the client library has no names for.
 const (
 	codeResourcesAccount jetstream.ErrorCode = 10002
 	codeResources        jetstream.ErrorCode = 10023
@@ -39,7 +48,8 @@ const (
 	codeTooLarge         jetstream.ErrorCode = 10054
 	codeWrongSequence    jetstream.ErrorCode = 10071 // with the last sequence in its text
 	codeStoreFailed      jetstream.ErrorCode = 10077
-	codeWrongConstant    jetstream.ErrorCode = 10164 // from replicated streams, where another write is under way: nothing was compared
+	codeCopyUnderWay     jetstream.ErrorCode = 10158 // an earlier copy, with the same id
+	codeWrongConstant    jetstream.ErrorCode = 10164 // not compared: another write is under way
 )
 
 func apiCode(err error) jetstream.ErrorCode {
@@ -49,18 +59,27 @@ func apiCode(err error) jetstream.ErrorCode {
 	return 0
 }
 
-// writeFailed tells from the error of a publish whether it is certain that nothing was written. A
-// stream checks its limits and the expected sequence before it stores or replicates anything, so
-// refusals for these are certain; a server that could not finish, or did not answer, leaves it
-// open.
+// busy reports that the server has not compared the expected number of a write.
+func busy(err error) bool {
+	code := apiCode(err)
+	return code == codeWrongConstant || code == codeCopyUnderWay
+}
+
+// writeFailed says whether the server that has sent this error has certainly written nothing. A
+// stream checks its limits and the expected number before it stores or replicates anything, so
+// refusals for these are certain. If a server could not finish, or did not answer, the outcome is
+// unknown.
 func writeFailed(err error) error {
 	switch code := apiCode(err); {
-	case errors.Is(err, errBusy), errors.Is(err, backend.ErrClosed):
+	case errors.Is(err, backend.ErrClosed):
 		return err
+	case busy(err):
+		return fmt.Errorf("%w: %w", errBusy, err)
 	case code == codeWrongSequence:
 		return backend.ErrConflict
 	case code == codeTooLarge || errors.Is(err, nats.ErrMaxPayload):
-		return fmt.Errorf("%w: the value and its headers are larger than the server takes: raise its max_payload (2MB holds every value), or the stream's maximum message size: %w", backend.ErrInvalid, err)
+		return fmt.Errorf("%w: the value and its headers are larger than the server takes: "+
+			"raise its max_payload (2MB holds every value), or the stream's maximum message size: %w", backend.ErrInvalid, err)
 	case code == codeResources || code == codeResourcesAccount || code == codeResourcesMemory || code == codeResourcesStorage:
 		return fmt.Errorf("%w: the server has no room left: raise the limits of JetStream or of the account: %w", backend.ErrUnavailable, err)
 	case code == codeStoreFailed && fullStream(err):
@@ -78,7 +97,7 @@ func fullStream(err error) bool {
 	return ok && (e.Description == "maximum bytes exceeded" || e.Description == "maximum messages exceeded")
 }
 
-// readFailed wraps the error of a read: the store could not be asked.
+// readFailed wraps the error of a request that writes nothing.
 func readFailed(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrReconnectBufExceeded):
@@ -91,7 +110,7 @@ func readFailed(err error) error {
 	return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
 }
 
-// hinted adds to an answer that did not come what may be why. A server tells of a missing
+// hinted adds to an answer that did not come why that may be. A server reports a missing
 // permission, but not in answer to a request.
 func (s *Store) hinted(err error) error {
 	if last := s.nc.LastError(); errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) {
@@ -100,7 +119,7 @@ func (s *Store) hinted(err error) error {
 	return err
 }
 
-// explained adds what to do about an error of the opening, if that is known.
+// explained adds to an error of the opening what to do about it, if that is known.
 func explained(err error, s settings) error {
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):

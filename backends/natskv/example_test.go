@@ -15,8 +15,7 @@ import (
 )
 
 func Example() {
-	// A server in this process, for the sake of the example. Yours is elsewhere, and has three
-	// replicas.
+	// A server in this process, for the sake of the example. Yours are elsewhere, and are three.
 	dir, err := os.MkdirTemp("", "leases")
 	if err != nil {
 		log.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,29 +11,51 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// fenceName is where fences lie. No key has that name; to tools it is a deleted one.
+// A fence is a message that means nothing: a majority of the replicas stores it, under a name that
+// no key has. It proves two things. Its number is above that of every write that was acknowledged
+// before the fence was sent. And if it is sent on the condition that a name's last number is such,
+// then no other leader can have taken a write of that name.
+
+// fenceName is where fences lie, each in place of the one before. To tools it is a deleted key.
 const fenceName = "=fence"
 
-// fence writes something of no consequence, if number is the last under name, and returns
-// backend.ErrConflict if it is not; an empty name has any number. What it writes is replaced by the
-// next, and dropped after an hour.
-func (s *Store) fence(ctx context.Context, name string, number uint64) (written, error) {
+// fence writes a fence and returns its number.
+func (s *Store) fence(ctx context.Context) (uint64, error) {
+	return s.sendFence(ctx, s.newFence())
+}
+
+// fenceIf writes a fence if number is the last of name, 0 for none. It returns
+// backend.ErrConflict if it is not.
+func (s *Store) fenceIf(ctx context.Context, name string, number uint64) (uint64, error) {
+	m := s.newFence()
+	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(number, 10)}
+	m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{s.prefix + name}
+	return s.sendFence(ctx, m)
+}
+
+func (s *Store) newFence() *nats.Msg {
 	m := &nats.Msg{Subject: s.prefix + fenceName, Header: nats.Header{"KV-Operation": {"DEL"}}}
-	if name != "" {
-		m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(number, 10)}
-		m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{s.prefix + name}
-	}
 	s.expire(m, keepMarker)
-	sent := time.Now()
-	ack, err := untilCompared(ctx, s.timeout, func() (*jetstream.PubAck, error) { return s.js.PublishMsg(ctx, m) })
-	if err != nil {
-		switch verdict := writeFailed(err); {
-		case errors.Is(verdict, backend.ErrConflict):
-			return written{}, backend.ErrConflict
-		case errors.Is(verdict, backend.ErrUnavailable):
-			return written{}, verdict
+	return m
+}
+
+// sendFence sends m again while the server is busy with another write of the same name.
+func (s *Store) sendFence(ctx context.Context, m *nats.Msg) (uint64, error) {
+	for p := (pauses{}); ; {
+		ack, err := s.js.PublishMsg(ctx, m)
+		if err == nil {
+			return ack.Sequence, nil
 		}
-		return written{}, s.hinted(readFailed(err)) // that it may have been written does not matter
+		if busy(err) {
+			if ended := p.wait(ctx); ended != nil {
+				return 0, readFailed(ended)
+			}
+			continue
+		}
+		switch verdict := writeFailed(err); {
+		case errors.Is(verdict, backend.ErrConflict), errors.Is(verdict, backend.ErrUnavailable):
+			return 0, verdict
+		}
+		return 0, s.hinted(readFailed(err)) // whether it was written does not matter
 	}
-	return written{sent, ack.Sequence}, nil
 }

@@ -2,17 +2,15 @@ package natskv
 
 import "sync"
 
-// mostGranted bounds each of the two generations of granted; what is forgotten costs one read more,
-// no more.
+// mostGranted bounds each of the two generations of granted. Forgetting a number costs one read.
 const mostGranted = 16 << 10
 
 // granted remembers which sequence numbers are known to be those of values.
 //
-// It closes a gap. A deletion leaves a marker, which has a sequence number like a value, and the
-// server compares numbers alone: a compare-and-set that expects the marker's number would succeed,
-// although the key is absent. Nobody is ever told the number of a marker; but that a caller did not
-// make one up has to be known, and for numbers that are in here it is. For others the key is read
-// first.
+// A deletion leaves a marker, which has a number like a value, and the server compares numbers
+// alone. So a compare-and-set that expects a marker's number would succeed, although the key is
+// absent. No caller is ever given a marker's number, but one may make it up. For numbers in here
+// that is excluded; for others the key is read first.
 type granted struct {
 	mu       sync.Mutex
 	now, old map[uint64]struct{}

@@ -13,10 +13,10 @@ import (
 const listAhead = 64
 
 // List yields the entries whose key begins with prefix, as [backend.Lister] says. It asks the
-// leader for the names of all keys, a hundred thousand with each request, and then for each entry:
-// a consumer would be quicker, but one loses sight of a key that is written again and again. What
-// is in the bucket under names that no key has is passed over. All names are held in memory while
-// it runs.
+// leader for the names of the keys and then for the entries, 64 at a time. A prefix that contains
+// a slash after its first byte names a namespace: then only that namespace is looked at, and a
+// listing costs what it finds. Messages under names that no key has are passed over. All names are
+// held in memory while the listing runs.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
 	return func(yield func(backend.Entry, error) bool) {
 		fail := func(err error) { yield(backend.Entry{}, s.failed("list", prefix, err)) }
@@ -24,7 +24,12 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry
 			fail(err)
 			return
 		}
-		keys, err := s.keys(ctx, prefix)
+		l, err := s.newListing(ctx)
+		if err != nil {
+			fail(err)
+			return
+		}
+		keys, err := l.keys(ctx, prefix)
 		if err != nil {
 			fail(err)
 			return
@@ -35,7 +40,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry
 				return
 			}
 			n := min(len(keys), listAhead)
-			found, err := s.getAll(ctx, keys[:n])
+			found, err := l.entries(ctx, keys[:n])
 			if err != nil {
 				fail(err)
 				return
@@ -50,35 +55,81 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry
 	}
 }
 
-// keys returns those that begin with prefix, of deleted entries too.
-func (s *Store) keys(ctx context.Context, prefix string) ([]string, error) {
-	names, err := s.names(ctx)
+// listing is one run of List. Everything it reads is at least as new as its fence.
+type listing struct {
+	s      *Store
+	fence  uint64 // 0 for one replica, and for a bucket that is full
+	direct bool   // entries may be read from any server that has the fence
+}
+
+func (s *Store) newListing(ctx context.Context) (*listing, error) {
+	l, err := s.layouts.get(ctx, s.background)
 	if err != nil {
 		return nil, err
 	}
+	if !l.replicated {
+		return &listing{s: s, direct: l.direct}, nil
+	}
+	fencing, cancel := s.patience(ctx)
+	defer cancel()
+	number, err := s.fence(fencing)
+	switch {
+	case full(err):
+		return &listing{s: s}, nil
+	case err != nil:
+		return nil, err
+	}
+	return &listing{s: s, fence: number, direct: l.shared(s.nc.ConnectedServerVersion())}, nil
+}
+
+// keys returns the keys that begin with prefix, also deleted ones.
+func (l *listing) keys(ctx context.Context, prefix string) ([]string, error) {
 	var keys []string
-	for _, name := range names {
-		if key, ok := unescape(name); ok && strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
+	for _, selector := range selectors(prefix) {
+		names, err := l.s.names(ctx, selector, l.fence)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if key, ok := unescape(name); ok && strings.HasPrefix(key, prefix) {
+				keys = append(keys, key)
+			}
 		}
 	}
 	return keys, nil
 }
 
-// getAll reads keys side by side. An absent one has revision 0.
-func (s *Store) getAll(ctx context.Context, keys []string) ([]backend.Entry, error) {
+// entries reads keys. An absent one has revision 0.
+func (l *listing) entries(ctx context.Context, keys []string) ([]backend.Entry, error) {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = escape(key)
+	}
+	var found map[string]message
+	if l.direct {
+		ctx, cancel := l.s.patience(ctx)
+		defer cancel()
+		found = l.s.readAfter(ctx, l.fence, names)
+	}
 	entries := make([]backend.Entry, len(keys))
 	errs := make([]error, len(keys))
-	var wg sync.WaitGroup
+	var rest sync.WaitGroup
 	for i, key := range keys {
-		wg.Go(func() {
-			m, err := s.last(ctx, escape(key))
-			if errs[i] = err; err == nil && m.live() {
+		if m, ok := found[names[i]]; ok {
+			if m.live() {
+				l.s.granted.add(m.sequence)
 				entries[i] = m.entry(key)
+			}
+			continue
+		}
+		rest.Go(func() {
+			one, err := l.s.read(ctx, names[i])
+			if errs[i] = err; err == nil && one.live() {
+				entries[i] = one.entry(key)
 			}
 		})
 	}
-	wg.Wait()
+	rest.Wait()
 	for _, err := range errs {
 		if err != nil {
 			return nil, err

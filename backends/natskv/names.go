@@ -13,19 +13,11 @@ import (
 // vanish in between.
 const pageOverlap = 1000
 
-// names returns what stands under the bucket's subjects, of deleted entries too. The server sends
-// them sorted, a hundred thousand at a time.
-func (s *Store) names(ctx context.Context) ([]string, error) {
-	var least uint64 // what a server has that has all that was acknowledged before
-	if s.leader.isReplicated() {
-		w, err := s.fence(ctx, "", 0)
-		if err != nil {
-			return nil, err
-		}
-		s.leader.took(w) // good also for the entries that are read next
-		least = w.number
-	}
-	subjects, err := allPages(func(offset int) ([]string, int, error) { return s.page(ctx, offset, least) }, pageOverlap)
+// names returns the names that selector selects, also those of deleted entries. The server that
+// answers has the fence with number least. The server sends names sorted, a hundred thousand at a
+// time.
+func (s *Store) names(ctx context.Context, selector string, least uint64) ([]string, error) {
+	subjects, err := allPages(func(offset int) ([]string, int, error) { return s.page(ctx, selector, offset, least) }, pageOverlap)
 	if err != nil {
 		return nil, s.hinted(readFailed(err))
 	}
@@ -36,9 +28,9 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 }
 
 // allPages reads a sorted list page by page while it changes. If names vanish from the front, those
-// that follow move up, and some would fall between two pages. So pages overlap, and where one does
-// not begin within what is known, it is asked for again from further ahead. A name that is there
-// all the while is returned.
+// that follow move up, and some would fall between two pages. So pages overlap. One that does not
+// begin within what is known is asked for again from further ahead. A name that is there all the
+// while is returned.
 func allPages(page func(offset int) (names []string, total int, err error), overlap int) ([]string, error) {
 	var all []string
 	back := overlap
@@ -71,11 +63,11 @@ func allPages(page func(offset int) (names []string, total int, err error), over
 }
 
 // page asks the stream's leader, and refuses the answer of one that has not come as far as least.
-// The client can only ask for all pages at once.
-func (s *Store) page(ctx context.Context, offset int, least uint64) (subjects []string, total int, err error) {
+// The client library can only ask for all pages at once.
+func (s *Store) page(ctx context.Context, selector string, offset int, least uint64) (subjects []string, total int, err error) {
 	ctx, cancel := s.patience(ctx)
 	defer cancel()
-	request, err := json.Marshal(map[string]any{"subjects_filter": s.prefix + ">", "offset": offset})
+	request, err := json.Marshal(map[string]any{"subjects_filter": s.prefix + selector, "offset": offset})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -98,19 +90,11 @@ func (s *Store) page(ctx context.Context, offset int, least uint64) (subjects []
 		return nil, 0, info.Error
 	}
 	if info.State.LastSeq < least {
-		return nil, 0, errNoMajority
+		return nil, 0, errNoLeader
 	}
 	subjects = make([]string, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
 		subjects = append(subjects, subject)
 	}
 	return subjects, info.Total, nil
-}
-
-// patience bounds a request that nobody else bounds.
-func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, s.timeout)
 }

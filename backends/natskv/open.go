@@ -17,11 +17,11 @@ import (
 )
 
 // Open connects to the servers at url, which may be several, separated by commas, and opens the
-// bucket there; it makes the bucket if it is absent. Several processes may do so at the same time.
+// bucket there. It makes the bucket if it is absent; several processes may do so at the same time.
 // ctx bounds only the opening.
 //
-// A bucket that would lose leases, or answer reads from a replica that lags, is refused and left as
-// it is: the error says what to change.
+// A bucket that would lose leases is refused and left as it is, and so is a server that takes too
+// small messages. The error says what to change.
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	s, err := newSettings(opts)
 	if err != nil {
@@ -40,10 +40,10 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	return store, nil
 }
 
-// New opens the bucket over a connection of the caller's, which Close leaves open. The connection's
-// options remain the caller's: with a buffer for what is sent while it reconnects, which is
-// nats.go's default, a write that is sent just as the connection breaks may still be applied much
-// later; nats.ReconnectBufSize(-1) spares its callers that.
+// New opens the bucket over a connection of the caller's, which Close leaves open. The
+// connection's options remain the caller's. nats.go keeps what is sent while it reconnects in a
+// buffer, unless told otherwise: a write that is sent just as the connection breaks may then be
+// applied much later. nats.ReconnectBufSize(-1) avoids that.
 func New(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
 	s, err := newSettings(opts)
 	if err != nil {
@@ -65,8 +65,8 @@ func connect(ctx context.Context, servers string, s settings) (*nats.Conn, error
 		opts = append(opts, nats.Timeout(min(s.timeout, time.Until(deadline))))
 	}
 	opts = append(opts, s.connect...)
-	// Without a connection nothing is sent, now or later: a write then fails with ErrUnavailable,
-	// and not with an unknown outcome.
+	// Without a connection nothing is sent, now or later. So a write fails with ErrUnavailable, and
+	// not with an unknown outcome.
 	opts = append(opts, nats.ReconnectBufSize(-1))
 	nc, err := nats.Connect(servers, opts...)
 	switch _, badURL := errors.AsType[*url.Error](err); {
@@ -108,12 +108,20 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 		return nil, failed(explained(err, s))
 	}
 	config := stream.CachedInfo().Config
-	if problem := cmp.Or(unsuitable(config, s.bucket), tooOld(nc.ConnectedServerVersion(), config.Replicas)); problem != "" {
+	if problem := cmp.Or(
+		unsuitable(config, s.bucket),
+		tooOld(nc.ConnectedServerVersion(), config.Replicas),
+		tooSmall(nc.MaxPayload(), int(config.MaxMsgSize), s.bucket),
+	); problem != "" {
 		return nil, failed(errors.New(problem))
 	}
 	kv, err := js.KeyValue(ctx, s.bucket)
 	if err != nil {
 		return nil, failed(explained(err, s))
+	}
+	answers, err := newInbox(nc)
+	if err != nil {
+		return nil, failed(err)
 	}
 	life, end := context.WithCancel(context.Background())
 	store := &Store{
@@ -122,84 +130,32 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 		bucket:  s.bucket,
 		timeout: s.timeout,
 		expires: config.AllowMsgTTL,
+		mostMsg: int(config.MaxMsgSize),
+		inbox:   answers,
 		life:    life,
 		end:     end,
 	}
-	store.leader = newLeader(store, config.Replicas > 1)
+	store.layouts = layouts{ask: store.askLayout, known: layoutOf(config), asked: time.Now()}
+	store.rounds.s, store.comparisons.s = store, store
+	if err := store.tryDirect(ctx); err != nil {
+		store.Close()
+		return nil, failed(err)
+	}
 	return store, nil
 }
 
-func streamName(bucket string) string    { return "KV_" + bucket }
-func subjectPrefix(bucket string) string { return "$KV." + bucket + "." }
-
-// bind returns the bucket's stream, which it makes if it is absent. It is made by hand: those that
-// CreateKeyValue makes let any replica answer reads.
-func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.Stream, error) {
-	stream, err := js.Stream(ctx, streamName(s.bucket))
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return stream, err
+// tryDirect looks whether this user may send direct reads. A server that does not permit it says
+// nothing, and each read would have to wait for that.
+func (s *Store) tryDirect(ctx context.Context) error {
+	if !s.layouts.known.direct {
+		return nil
 	}
-	stream, err = js.CreateStream(ctx, jetstream.StreamConfig{
-		Name:              streamName(s.bucket),
-		Description:       "AI leases: a record under each key. Do not delete: fencing tokens are its sequence numbers",
-		Subjects:          []string{subjectPrefix(s.bucket) + ">"},
-		Storage:           jetstream.FileStorage,
-		Replicas:          s.replicas,
-		MaxMsgsPerSubject: 1,
-		Discard:           jetstream.DiscardNew,
-		DenyDelete:        true,
-		AllowRollup:       true,
-		AllowDirect:       false,
-		AllowMsgTTL:       true, // ignored by servers before 2.11, which keep everything for ever
-	})
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
-		return js.Stream(ctx, streamName(s.bucket))
+	ctx, cancel := context.WithTimeout(ctx, s.timeout/2)
+	defer cancel()
+	_, err := s.lastDirect(ctx, fenceName)
+	if last := s.nc.LastError(); errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) {
+		return fmt.Errorf("the server has said %q: give this user permission to publish to %q and %q",
+			last, directSubject(s.bucket), directSubject(s.bucket)+".>")
 	}
-	return stream, err
-}
-
-// unsuitable says what is wrong with a bucket, and what to do about it, or "".
-func unsuitable(c jetstream.StreamConfig, bucket string) string {
-	edit := func(problem, flag string) string {
-		return fmt.Sprintf("%s: give leases a bucket of their own, or run: nats stream edit %s %s", problem, streamName(bucket), flag)
-	}
-	switch {
-	case c.Mirror != nil || len(c.Sources) > 0:
-		return "it copies another stream, and cannot be compared and set: give leases a bucket of their own"
-	case len(c.Subjects) != 1 || c.Subjects[0] != subjectPrefix(bucket)+">":
-		return fmt.Sprintf("its subjects are %q, must be %q: give leases a bucket of their own", c.Subjects, subjectPrefix(bucket)+">")
-	case c.AllowDirect:
-		return edit("any replica may answer its reads, also one that lags", "--no-allow-direct")
-	case c.Storage != jetstream.FileStorage:
-		return "it is kept in memory, so that a restart loses all leases and begins fencing tokens anew: give leases a bucket of their own"
-	case c.MaxMsgsPerSubject != 1: // of two messages the newer may be dropped first, and then the older would stand again
-		return edit(fmt.Sprintf("its history is %d, so that an old entry would come back when the keep of a newer one ends", c.MaxMsgsPerSubject), "--max-msgs-per-subject=1")
-	case c.DiscardNewPerSubject:
-		return "it refuses to replace an entry: give leases a bucket of their own"
-	case c.SubjectTransform != nil:
-		return "it stores entries under other subjects: give leases a bucket of their own"
-	case c.Sealed:
-		return "it is sealed, and takes no writes: give leases a bucket of their own"
-	case c.PersistMode == jetstream.AsyncPersistMode:
-		return "it acknowledges writes before they are written (persist mode async): give leases a bucket of their own"
-	case c.MaxAge != 0:
-		return edit(fmt.Sprintf("it drops every entry after %v", c.MaxAge), "--max-age=-1")
-	case c.Retention != jetstream.LimitsPolicy:
-		return fmt.Sprintf("its retention policy is %v, must be limits: give leases a bucket of their own", c.Retention)
-	case c.Discard != jetstream.DiscardNew && (c.MaxBytes > 0 || c.MaxMsgs > 0):
-		return edit("it drops old entries when it is full", "--discard=new")
-	case c.NoAck:
-		return edit("it does not acknowledge writes", "--ack")
-	}
-	return ""
-}
-
-// tooOld says what to do about a server that cannot be read with certainty, or "": one that cannot
-// compare a fence with another message. A version that cannot be read is left to show what it can.
-func tooOld(version string, replicas int) string {
-	var major, minor int
-	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 || replicas < 2 || major > 2 || major == 2 && minor >= 11 {
-		return ""
-	}
-	return fmt.Sprintf("a bucket of %d replicas needs servers of version 2.11 or later, this one has %s: upgrade them, or use one replica", replicas, version)
+	return nil // whatever else there is, the first call will say it
 }

@@ -19,18 +19,18 @@ type settings struct {
 	connect  []nats.Option
 }
 
-// WithBucket sets the bucket's name; "leases" unless set. 1 to 64 of the characters a-z, A-Z, 0-9,
+// WithBucket sets the bucket's name, "leases" unless set: 1 to 64 of the characters a-z, A-Z, 0-9,
 // '_' and '-'.
 func WithBucket(name string) Option { return func(s *settings) { s.bucket = name } }
 
-// WithReplicas sets on how many servers a bucket is kept that has to be made, 1 to 5; 1 unless set.
-// Use 3 wherever leases must survive the loss of a server. A bucket that is there already keeps its
-// own number, which `nats stream edit` changes.
+// WithReplicas sets on how many servers a new bucket is kept, from 1 to 5, 1 unless set. Use 3
+// wherever leases must survive the loss of a server. A bucket that exists keeps its own number,
+// which `nats stream edit` changes.
 func WithReplicas(n int) Option { return func(s *settings) { s.replicas = n } }
 
-// WithTimeout sets how long a call waits for the server's answer if its context has no deadline; 5
-// seconds unless set, from 10 milliseconds to 10 minutes. A write whose answer does not come in
-// time has an unknown outcome.
+// WithTimeout sets how long a call waits for the server if its context has no deadline: from 10
+// milliseconds to 10 minutes, 5 seconds unless set. A write whose answer does not come in time has
+// an unknown outcome.
 func WithTimeout(d time.Duration) Option { return func(s *settings) { s.timeout = d } }
 
 // WithConnectOptions adds options to the connection that [Open] makes: credentials, TLS, handlers.

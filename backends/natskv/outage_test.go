@@ -13,9 +13,8 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-// TestServerRestarts: while the server is away every call fails soon and says that nothing was
-// written; when it is back, what was acknowledged is there, revisions go on rising, and a watch has
-// gone on.
+// TestServerRestarts: while the server is away, every call fails soon and says that nothing was
+// written. When it is back, what was acknowledged is there, revisions rise, and a watch goes on.
 func TestServerRestarts(t *testing.T) {
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)
@@ -57,8 +56,8 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
-// TestNothingAcknowledgedIsLost stops a server, gracefully as it were an upgrade, under writers,
-// and looks whether the store told each the truth.
+// TestNothingAcknowledgedIsLost stops a server under writers, gracefully, as for an upgrade. It
+// checks what the store has told each of them.
 func TestNothingAcknowledgedIsLost(t *testing.T) {
 	for name, setup := range map[string]func(t *testing.T) (s *natskv.Store, outage func()){
 		"the only server restarts": func(t *testing.T) (*natskv.Store, func()) {
@@ -123,7 +122,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 			wg.Wait()
 			unknown, refused := 0, 0
 			for w, all := range tried {
-				got := 0 // none: on a slow disk the outage may meet a writer's first write, and the end its second
+				got := 0 // none: the outage may meet a writer's first write, and the end its second
 				natstest.Eventually(t, "the store answers", func() bool {
 					e, err := s.Get(ctx, fmt.Sprint("k", w))
 					fmt.Sscan(string(e.Value), &got)

@@ -12,9 +12,9 @@ type subscription struct {
 	cancel context.CancelFunc
 }
 
-// push has the server push what stands, and comes to stand, under name. ctx bounds only the
-// opening: the client would end the subscription with it on its own, and nobody could wait for
-// that.
+// push has the server push the messages of name, the last one first. ctx bounds only the opening:
+// if it bounded the subscription, the client library would end that by itself, and nobody could
+// wait for it.
 func (s *Store) push(ctx context.Context, name string) (*subscription, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	unlink := context.AfterFunc(ctx, cancel)
@@ -32,7 +32,7 @@ func (s *Store) push(ctx context.Context, name string) (*subscription, error) {
 }
 
 // stop waits until the server has dropped the consumer, a few seconds if it is away. It also takes
-// what nobody has taken, for without that the client's goroutine might wait for ever.
+// what nobody has taken, or the client's goroutine might wait for ever.
 func (p *subscription) stop() {
 	defer p.cancel()
 	p.Stop()

@@ -15,7 +15,7 @@ func (s *Store) expire(m *nats.Msg, keep time.Duration) {
 	}
 }
 
-// wholeSeconds rounds up, since the server cuts fractions off; 0 is for ever, and so is what is
+// wholeSeconds rounds up, since the server cuts fractions off. 0 is for ever, and so is what is
 // longer than the server can count.
 func wholeSeconds(keep time.Duration) int64 {
 	const most = 200 * 365 * 24 * 60 * 60

@@ -10,18 +10,18 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// A watch subscribes anew whenever the connection was lost and is back, since the server may have
-// lost the consumer; the client notices that too, but only by missing heartbeats for ten seconds
-// and more. It also asks the leader now and then whether it has missed something. It should not
-// have, but a watch that stays silent for ever is the one thing that nobody would notice.
+// A watch subscribes again whenever the connection was lost and is back, since the server may have
+// lost the consumer. The client library notices that too, but only by missing heartbeats for ten
+// seconds and more. A watch also reads the key now and then. It should not have missed anything,
+// but nobody would notice a watch that stays silent for ever.
 const (
 	lookEvery  = 30 * time.Second
 	retryEvery = time.Second // after a subscription that failed
 )
 
 // Watch sends the state of key and its later states, as [backend.Watcher] says. The server pushes
-// them to a consumer that belongs to the watch. When a server goes away the watch goes on at the
-// next, at once if the client was connected to it, within half a minute if not; states in between
+// them to a consumer that belongs to the watch. If a server goes away, the watch goes on at the
+// next: at once if the client was connected to it, within half a minute if not. States in between
 // may be skipped.
 func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
 	if err := s.ready(ctx); err != nil {
@@ -33,7 +33,7 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 	ctx, cancel := context.WithCancel(ctx)
 	unlink := context.AfterFunc(s.life, cancel)
 	w := &watcher{store: s, key: key, name: escape(key), states: make(chan backend.Entry, 1)}
-	w.connection = s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED) // before the first subscription, so that none is taken for good that was lost
+	w.connection = s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED) // before the first subscription
 	w.release = func() {
 		s.nc.RemoveStatusListener(w.connection)
 		if w.pushed != nil {
@@ -52,7 +52,7 @@ func (s *Store) Watch(ctx context.Context, key string) (<-chan backend.Entry, er
 		w.release()
 		return nil, s.failed("watch", key, backend.ErrClosed)
 	}
-	s.watchers.Go(func() { w.run(ctx) })
+	s.tasks.Go(func() { w.run(ctx) })
 	return w.states, nil
 }
 
@@ -104,35 +104,34 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// behind reports whether the leader has, or may have, a state that was not sent.
+// behind reports whether the bucket has, or may have, a state that was not sent.
 func (w *watcher) behind(ctx context.Context) bool {
-	m, err := w.store.last(ctx, w.name)
-	return err != nil || m.sequence > w.newest
+	found, err := w.store.read(ctx, w.name)
+	return err != nil || found.sequence > w.newest
 }
 
-// subscribe has the server push what comes from now on, in place of what it pushed before, and
+// subscribe has the server push what comes from now on, in place of what it pushed before. It
 // sends the state as it is, if that is news.
 func (w *watcher) subscribe(ctx context.Context) error {
-	// First the subscription, then the state as the leader has it: the consumer may sit with a
-	// replica that lags.
+	// First the subscription, then the state: the consumer may sit with a replica that lags.
 	pushed, err := w.store.push(ctx, w.name)
 	if err != nil {
 		return w.store.hinted(readFailed(err))
 	}
-	state, floor, err := w.store.stateAndFloor(ctx, w.name)
+	state, err := w.store.readAsOf(ctx, w.name)
 	if err != nil {
 		pushed.stop()
 		return err
 	}
 	first := w.pushed == nil
 	if old := w.pushed; !first {
-		w.store.watchers.Go(old.stop)
+		w.store.tasks.Go(old.stop)
 	}
 	w.pushed, w.updates = pushed, pushed.Updates()
-	if floor < w.newest && !first {
+	if state.asOf < w.newest && !first {
 		return nil
 	}
-	w.newest = floor
+	w.newest = state.asOf
 	switch {
 	case state.live() && (first || state.sequence != w.sent):
 		w.send(state.entry(w.key))
@@ -142,20 +141,21 @@ func (w *watcher) subscribe(ctx context.Context) error {
 	return nil
 }
 
-// stateAndFloor reads the state of name, and the number up to which pushed states are no news.
-func (s *Store) stateAndFloor(ctx context.Context, name string) (message, uint64, error) {
-	m, err := s.last(ctx, name)
-	if err != nil || m.sequence != 0 {
-		return m, m.sequence, err
+// readAsOf reads the state of name, with the number as of which it is.
+func (s *Store) readAsOf(ctx context.Context, name string) (state, error) {
+	found, err := s.read(ctx, name)
+	if err != nil || found.asOf != 0 {
+		return found, err
 	}
-	// Nothing is there, which has no number. So take that of the stream, before looking again: what
-	// came before it is older than what is seen now.
+	// Nothing is there, which has no number. So take the stream's last one before looking again:
+	// what came before it is older than what is seen now.
 	info, err := s.stream.Info(ctx)
 	if err != nil {
-		return m, 0, readFailed(err)
+		return found, readFailed(err)
 	}
-	m, err = s.last(ctx, name)
-	return m, max(info.State.LastSeq, m.sequence), err
+	found, err = s.read(ctx, name)
+	found.asOf = max(info.State.LastSeq, found.sequence)
+	return found, err
 }
 
 func (w *watcher) take(e jetstream.KeyValueEntry) {

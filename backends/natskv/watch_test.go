@@ -27,8 +27,8 @@ func nextState(t *testing.T, states <-chan backend.Entry, within time.Duration) 
 	}
 }
 
-// TestWatchGoesOnAtOnce: a restarted server has lost the watch's consumer, which the client alone
-// would notice only after ten seconds and more.
+// TestWatchGoesOnAtOnce: a restarted server has lost the watch's consumer. The client library alone
+// would notice that only after ten seconds and more.
 func TestWatchGoesOnAtOnce(t *testing.T) {
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)

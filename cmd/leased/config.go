@@ -5,11 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
+	"math"
 	"os"
 	"time"
-
-	"github.com/peterbourgon/ff/v3"
 )
 
 // config holds the values of the flags.
@@ -20,6 +18,7 @@ type config struct {
 	noAuth            bool
 	hideLeaseIDs      bool
 	duplicateConflict bool
+	checkLockDown     int
 	defaultTTL        time.Duration
 	maxTTL            time.Duration
 	retention         time.Duration
@@ -27,49 +26,82 @@ type config struct {
 	clockSkew         time.Duration
 	storeTimeout      time.Duration
 	rateLimit         float64
+	maxHeldBytes      int64
 
 	apiKey string // from the environment only: every user of the machine can read a flag
 }
 
+// apiKeyVariable is no flag's: every user of the machine can read the flags of a program.
+const apiKeyVariable = "LEASED_API_KEY"
+
+const usageBegin = `leased serves leases over HTTP, in the wire format of the hosted OnceOnly API.
+
+Usage: leased [flags]
+
+Every flag can be set in the environment instead: --addr is LEASED_ADDR, and so on.
+
+`
+
+const usageEnd = `
+API keys. The file that --api-keys names has an API key and its namespace on each line, separated
+by white space; a '#' begins a comment. A key has 8 to 256 printable ASCII characters, and more
+than its namespace's name: swapped columns are noticed. Without --api-keys the file is
+leased.keys in the working folder. If that is absent and LEASED_API_KEY is not set either, it is
+made with one key, which is printed once.
+The variable LEASED_API_KEY admits one key more, to the namespace "default". It has no flag: every
+user of the machine can read flags. A key that stands in the file for another namespace too is
+refused.
+
+--no-auth is for programs on this machine. It refuses what web pages send: requests of another
+origin, and those whose Host is no loopback address, localhost or the host of --addr.
+
+GET /healthz says whether the store takes writes: 200 or 503. It needs no API key, and writes at
+most once a second, under the namespace "leased.healthz".
+
+The log goes to the standard error. If nobody reads it, lines are dropped and counted, and nothing
+waits for it. An outage of the store is one line when it begins and one when it ends.
+
+On SIGINT and SIGTERM leased answers the requests under way and closes the store. A body that is
+not there 3 seconds later is waited for no longer. All of it takes 6 seconds more than
+--store-timeout at most. A second signal ends it at once.
+
+Errors and the log name flags and variables, and do not print their values, but for numbers and
+durations that are out of range. Of the store's URL they show the scheme, the hosts and the path.
+`
+
 func parse(args []string, usage io.Writer) (config, error) {
 	var c config
 	fs := flag.NewFlagSet("leased", flag.ContinueOnError)
-	fs.SetOutput(usage)
-	fs.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
-	fs.StringVar(&c.backend, "backend", "sqlite:leased.db", "`URL` of the store: sqlite:///path/leases.db, nats://host:4222?bucket=leases&replicas=3 or memory:")
-	fs.StringVar(&c.keyFile, "api-keys", "", "`file` with an API key and its namespace on each line (without this flag: leased.keys, which is made with one key if it is absent)")
-	fs.BoolVar(&c.noAuth, "no-auth", false, "admit everybody to the namespace \"default\"; on loopback addresses only")
-	fs.BoolVar(&c.hideLeaseIDs, "hide-lease-ids", false, "show a lease id only to its holder, and not to pollers of the same namespace")
-	fs.BoolVar(&c.duplicateConflict, "duplicate-conflict", false, "answer a check-lock of a locked key with 409 instead of 200")
-	fs.DurationVar(&c.defaultTTL, "default-ttl", time.Hour, "TTL of a lease or lock that is asked for without one")
-	fs.DurationVar(&c.maxTTL, "max-ttl", 30*24*time.Hour, "the longest TTL that is granted; a longer one is clamped")
-	fs.DurationVar(&c.retention, "retention", 7*24*time.Hour, "how long an ended lease stays readable unless its client says otherwise")
-	fs.DurationVar(&c.maxRetention, "max-retention", 30*24*time.Hour, "the longest retention that a client may ask for")
-	fs.DurationVar(&c.clockSkew, "clock-skew", 0, "by how much the clocks of the servers on one store may differ")
-	fs.DurationVar(&c.storeTimeout, "store-timeout", 4*time.Second, "how long a request waits for the store; clients of the hosted API give up after 5s")
-	fs.Float64Var(&c.rateLimit, "rate-limit", 0, "requests `per second` for each namespace, a second's worth at once; 0 for no limit")
-	if err := ff.Parse(fs, args, ff.WithEnvVarPrefix("LEASED")); err != nil {
+	c.define(fs)
+	if err := parseFlags(fs, args, usage); err != nil {
 		return c, err
 	}
-	if fs.NArg() > 0 {
-		return c, fmt.Errorf("unexpected argument %q: all settings are flags, see --help", fs.Arg(0))
-	}
-	c.apiKey = os.Getenv("LEASED_API_KEY")
+	c.apiKey = os.Getenv(apiKeyVariable)
 	switch {
 	case c.noAuth && (c.keyFile != "" || c.apiKey != ""):
-		return c, errors.New("--no-auth admits everybody, but API keys are given too: remove one of the two")
+		return c, errors.New("--no-auth admits everybody, but API keys are given too, by --api-keys, LEASED_API_KEYS or LEASED_API_KEY: remove one of the two")
 	case c.defaultTTL > c.maxTTL:
-		return c, fmt.Errorf("--default-ttl is %v, more than --max-ttl, %v: set both", c.defaultTTL, c.maxTTL)
-	case c.rateLimit < 0:
-		return c, fmt.Errorf("--rate-limit is %v, must not be negative", c.rateLimit)
+		return c, errors.New("--default-ttl is more than --max-ttl: set both")
+	case !(c.rateLimit >= 0) || math.IsInf(c.rateLimit, 1):
+		return c, fmt.Errorf("%s must be a number of at least 0", named("rate-limit"))
 	}
 	return c, nil
 }
 
-// checkNoAuth refuses to serve without API keys on an address that other machines can reach.
-func (c *config) checkNoAuth(addr net.Addr) error {
-	if tcp, ok := addr.(*net.TCPAddr); c.noAuth && !(ok && tcp.IP.IsLoopback()) {
-		return fmt.Errorf("--no-auth on %s would admit everybody who can reach it: listen on a loopback address such as 127.0.0.1:8080, or use API keys", addr)
-	}
-	return nil
+func (c *config) define(fs *flag.FlagSet) {
+	fs.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
+	fs.StringVar(&c.backend, "backend", "sqlite:leased.db", "`URL` of the store: sqlite:///path/leases.db, nats://host:4222?bucket=leases&replicas=3 or memory:")
+	fs.StringVar(&c.keyFile, "api-keys", "", "`file` with API keys, see below")
+	fs.BoolVar(&c.noAuth, "no-auth", false, "admit everybody to the namespace \"default\"; on loopback addresses only")
+	fs.BoolVar(&c.hideLeaseIDs, "hide-lease-ids", false, "show a lease id only to its holder, and not to pollers of the same namespace")
+	fs.BoolVar(&c.duplicateConflict, "duplicate-conflict", false, "answer a check-lock of a locked key with 409 instead of 200")
+	fs.IntVar(&c.checkLockDown, "check-lock-down", 503, "`status` of a check-lock that the store or this server cannot answer: 503, which clients of the hosted API take for \"go ahead\", or 429, with which they wait")
+	fs.DurationVar(&c.defaultTTL, "default-ttl", time.Hour, "`duration` of a lease or lock that is asked for without a TTL")
+	fs.DurationVar(&c.maxTTL, "max-ttl", 30*24*time.Hour, "longest `duration` that is granted as a TTL; a longer one is clamped")
+	fs.DurationVar(&c.retention, "retention", 7*24*time.Hour, "`duration` for which an ended lease stays readable unless its client says otherwise")
+	fs.DurationVar(&c.maxRetention, "max-retention", 30*24*time.Hour, "longest `duration` that a client may ask for as a retention")
+	fs.DurationVar(&c.clockSkew, "clock-skew", 0, "`duration` by which the clocks of the servers on one store may differ")
+	fs.DurationVar(&c.storeTimeout, "store-timeout", 4*time.Second, "`duration` for which a request waits for the store, up to 10m; clients of the hosted API give up after 5s")
+	fs.Float64Var(&c.rateLimit, "rate-limit", 0, "requests `per-second` for each namespace, a second's worth at once; 0 for no limit")
+	fs.Int64Var(&c.maxHeldBytes, "max-held-bytes", 64<<20, "`bytes` that bodies, each counted twice, and unread answers may take together, and one call to the store at a time for each 512 KiB; beyond it requests get 503")
 }

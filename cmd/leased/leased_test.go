@@ -17,7 +17,8 @@ import (
 
 // output is what a running leased has printed.
 type output struct {
-	slow time.Duration // how long a line takes
+	slow  time.Duration     // how long a line takes
+	wrote func(text string) // is told of all that was printed
 
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -27,7 +28,11 @@ func (o *output) Write(p []byte) (int, error) {
 	time.Sleep(o.slow)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.b.Write(p)
+	o.b.Write(p)
+	if o.wrote != nil {
+		o.wrote(o.b.String())
+	}
+	return len(p), nil
 }
 
 func (o *output) String() string {
@@ -212,15 +217,30 @@ func TestRefusesToRun(t *testing.T) {
 		{"a key without a namespace", []string{"--api-keys", write("half", "a_key_of_nobody\n")}, "line 1: 1 words, want two"},
 		{"a key that stands twice", []string{"--api-keys", write("twice", "the_same_key a\nthe_same_key b\n")}, "line 2: this API key stands in the file twice"},
 		{"no key", []string{"--api-keys", write("none", "# none\n")}, "has no API key"},
-		{"a key too short", []string{"--api-keys", write("short", "abc a\n")}, "3 bytes, must be from 8"},
+		{"a key too short", []string{"--api-keys", write("short", "abc a\n")}, "line 1: the API key has 3 bytes: want 8 to 256"},
 		{"a TTL out of range", []string{"--default-ttl", "1ms"}, "default_ttl"},
 		{"a longest retention out of range", []string{"--max-retention", "59s"}, "max_retention"},
 		{"an argument", []string{"serve"}, "unexpected argument"},
-		{"a negative rate", []string{"--rate-limit", "-1"}, "must not be negative"},
-		{"an address that is none", []string{"--addr", "127.0.0.1:x"}, "unknown port"},
+		{"a rate that is no number", []string{"--rate-limit", "NaN"}, "must be a number of at least 0"},
+		{"a rate without end", []string{"--rate-limit", "+Inf"}, "must be a number of at least 0"},
+		{"a rate below nothing without end", []string{"--rate-limit", "-Inf"}, "must be a number of at least 0"},
+		{"room for less than one body", []string{"--no-auth", "--max-held-bytes", "1000000"}, "max_held_bytes"},
+		{"a code for what is down that clients do not know", []string{"--no-auth", "--check-lock-down", "500"}, "must be 503 or 429"},
+		{"the namespace of health checks", []string{"--api-keys", write("health", "a_key_that_is_long leased.healthz\n")}, "line 1: this namespace is kept for health checks"},
+		{"swapped columns", []string{"--api-keys", write("swapped", "a_key_that_is_long support\nproduction leased_the_same_key\n")}, "line 2: the first word has 10 bytes and the second 19"},
+		{"a namespace with a slash", []string{"--api-keys", write("slash", "a_key_that_is_long a/b\n")}, "line 1: the namespace must have"},
+		{"a key file without end", []string{"--api-keys", "/dev/zero"}, "more than 1048576 bytes"},
+		{"a key file that is a folder", []string{"--api-keys", "."}, "is a directory"},
+		{"a flag that is none", []string{"--api-key", "the_same_key"}, "there is no flag --api-key; see --help"},
+		{"a flag without its value", []string{"--backend"}, "--backend (or LEASED_BACKEND) needs a value"},
+		{"a duration that is none", []string{"--max-ttl", "the_same_key"}, "--max-ttl (or LEASED_MAX_TTL) must be a duration such as"},
+		{"a number that is none", []string{"--max-held-bytes", "the_same_key"}, "--max-held-bytes (or LEASED_MAX_HELD_BYTES) must be a whole number"},
+		{"a switch that is none", []string{"--no-auth=the_same_key"}, "--no-auth (or LEASED_NO_AUTH) must be true or false"},
+		{"a negative rate", []string{"--rate-limit", "-1"}, "must be a number of at least 0"},
+		{"an address that is none", []string{"--addr", "127.0.0.1:x"}, "no such host or port"},
 	} {
 		args := append([]string{"--addr", "127.0.0.1:0", "--backend", "memory:"}, tt.args...)
-		err := run(t.Context(), args, io.Discard, io.Discard)
+		_, err := runShortly(t, args)
 		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "same_key") {
 			t.Errorf("%s: error %v, want one that says %q", tt.name, err, tt.says)
 		}

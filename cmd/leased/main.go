@@ -7,16 +7,8 @@
 //	leased --addr 0.0.0.0:8080 --api-keys /etc/leased.keys \
 //		--backend 'nats://nats:4222?bucket=leases&replicas=3'
 //
-// Every flag can be set in the environment instead: --addr is LEASED_ADDR, and so on.
-//
-// The key file has an API key and its namespace on each line, separated by white space. A '#'
-// begins a comment. LEASED_API_KEY, which exists only in the environment, admits one more key, to
-// the namespace "default".
-//
-// GET /healthz says whether the store answers, and needs no API key.
-//
-// On SIGINT and SIGTERM leased lets the requests under way finish, for ten seconds at most, and
-// closes the store.
+// Every flag can be set in the environment instead: --addr is LEASED_ADDR, and so on. leased --help
+// tells them all, and says how API keys, the log, the health check and the end work.
 package main
 
 import (
@@ -30,13 +22,17 @@ import (
 )
 
 func main() {
+	// A standard output or error whose reader has gone must not kill the daemon.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "leased:", err)
+		last := newLines(os.Stderr)
+		fmt.Fprintln(last, "leased:", err)
+		closeLines(logTimeout, last)
 		os.Exit(1)
 	}
 }

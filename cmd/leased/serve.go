@@ -21,30 +21,39 @@ import (
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
-	writeTimeout      = 90 * time.Second // longer than a status request may wait
+	longestWait       = time.Minute // of a status request that is held
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
 	openTimeout       = 30 * time.Second
-	healthTimeout     = 2 * time.Second
-	shutdownTimeout   = 10 * time.Second
 	flushTimeout      = 5 * time.Second
+
+	// At the end, clients have bodyGrace to send what they have announced. Then the store has its
+	// timeout, and answerGrace is for answers on their way. After that, the log has logTimeout if
+	// nobody reads it. Service managers wait 10 seconds.
+	bodyGrace   = 3 * time.Second
+	answerGrace = 2 * time.Second
+	logTimeout  = time.Second
 )
 
-// run serves until ctx ends. It prints the address on out, and logs on errOut.
-func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) {
-	c, err := parse(args, errOut)
-	if err != nil {
-		return err
-	}
-	log := slog.New(slog.NewTextHandler(errOut, nil))
+// writeTimeout is longer than the longest answer takes: the body, the wait, and the store.
+func (c *config) writeTimeout() time.Duration {
+	return readTimeout + longestWait + c.storeTimeout + 10*time.Second
+}
 
-	// The address first: it is wrong most often, and costs nothing to check.
-	listener, err := net.Listen("tcp", c.addr)
+func (c *config) shutdownTimeout() time.Duration { return bodyGrace + c.storeTimeout + answerGrace }
+
+// run serves until ctx ends. It prints the address on out, and logs on errOut. It waits for neither
+// of them to be read.
+func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) {
+	said, logged := newLines(out), newLines(errOut)
+	defer closeLines(logTimeout, said, logged)
+	c, err := parse(args, logged)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	if err := c.checkNoAuth(listener.Addr()); err != nil {
+	log := slog.New(slog.NewTextHandler(logged, nil))
+	addr, err := c.checkAddr()
+	if err != nil {
 		return err
 	}
 
@@ -55,46 +64,64 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-
 	m, err := c.manager(store, log)
 	if err != nil {
 		return err
 	}
 	defer flush(m)
-	handler, api, err := c.handler(m, out, log)
+	admits, err := c.auth(ctx, addr, said, log)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	handler, api, err := c.handler(m, admits, log)
+	if err != nil {
+		return err
 	}
+
+	// Only now: whoever can connect is served.
+	listener, err := c.listen()
+	if err != nil {
+		return err
+	}
+	conns := newEnding(listener)
+	defer conns.Close()
+	server := c.server(handler, log)
 	server.RegisterOnShutdown(api.EndWaits)
-	fmt.Fprintf(out, "serving http://%s on %s\n", listener.Addr(), backends.Redact(c.backend))
+	fmt.Fprintf(said, "serving http://%s on %s\n", listener.Addr(), backends.Redact(c.backend))
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(conns) }()
 	select {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
 	}
 	log.Info("shutting down")
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	now := time.Now()
+	end := now.Add(c.shutdownTimeout())
+	ending, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
+	conns.end(now.Add(bodyGrace), end.Add(-answerGrace/2))
 	if err := server.Shutdown(ending); err != nil {
 		return errors.Join(fmt.Errorf("requests were cut off: %w", err), server.Close())
 	}
 	return nil
 }
 
+func (c *config) server(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      c.writeTimeout(),
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(newRunLog(log.Handler(), serverKind), slog.LevelWarn),
+	}
+}
+
 func (c *config) manager(store backends.Store, log *slog.Logger) (*lease.Manager, error) {
 	return lease.NewManager(store,
-		lease.WithLogger(log),
+		lease.WithLogger(slog.New(newRunLog(log.Handler(), managerKind))),
 		lease.WithNamespace(defaultNamespace),
 		lease.WithDefaultTTL(c.defaultTTL),
 		lease.WithMaxTTL(c.maxTTL),
@@ -111,9 +138,23 @@ func flush(m *lease.Manager) {
 	m.Flush(ctx)
 }
 
+// auth says who is admitted.
+func (c *config) auth(ctx context.Context, addr net.Addr, out io.Writer, log *slog.Logger) ([]httpserver.Option, error) {
+	if c.noAuth {
+		return []httpserver.Option{httpserver.WithoutAuth(), httpserver.WithHosts(c.hosts(addr)...)}, nil
+	}
+	keys, err := c.apiKeys(ctx, out, log)
+	return []httpserver.Option{httpserver.WithAPIKeys(keys)}, err
+}
+
 // handler returns the API of m with the health check beside it, and the API alone.
-func (c *config) handler(m *lease.Manager, out io.Writer, log *slog.Logger) (http.Handler, *httpserver.Handler, error) {
-	opts := []httpserver.Option{httpserver.WithLogger(log), httpserver.WithStoreTimeout(c.storeTimeout)}
+func (c *config) handler(m *lease.Manager, opts []httpserver.Option, log *slog.Logger) (http.Handler, *httpserver.Handler, error) {
+	opts = append(opts,
+		httpserver.WithLogger(log),
+		httpserver.WithStoreTimeout(c.storeTimeout),
+		httpserver.WithMaxHeldBytes(c.maxHeldBytes),
+		httpserver.WithCheckLockDown(c.checkLockDown),
+	)
 	if c.hideLeaseIDs {
 		opts = append(opts, httpserver.WithHiddenLeaseIDs())
 	}
@@ -123,30 +164,20 @@ func (c *config) handler(m *lease.Manager, out io.Writer, log *slog.Logger) (htt
 	if c.rateLimit > 0 {
 		opts = append(opts, httpserver.WithRateLimit(c.rateLimit, int(math.Ceil(min(c.rateLimit, math.MaxInt32)))))
 	}
-	if c.noAuth {
-		opts = append(opts, httpserver.WithoutAuth())
-	} else {
-		keys, err := c.apiKeys(out, log)
-		if err != nil {
-			return nil, nil, err
-		}
-		opts = append(opts, httpserver.WithAPIKeys(keys))
-	}
 	api, err := httpserver.New(m, opts...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w (API keys: %s)", err, c.keySource())
+		return nil, nil, err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", api)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
-		defer cancel()
-		if _, err := m.Status(ctx, "healthz"); err != nil && !errors.Is(err, lease.ErrUnreadable) {
-			log.Warn("health check failed", "err", err)
-			http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+	health, err := newHealth(m, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	// No http.ServeMux: it would redirect the path of a base URL that ends with a slash.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			health.ServeHTTP(w, r)
 			return
 		}
-		io.WriteString(w, "ok\n")
-	})
-	return mux, api, nil
+		api.ServeHTTP(w, r)
+	}), api, nil
 }

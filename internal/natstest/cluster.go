@@ -75,6 +75,26 @@ func (c *Cluster) Cut(i int) {
 	}
 }
 
+// Slow lets no more than so many bytes a second pass between server i and each of the others, in
+// each direction. 0 lifts the limit.
+func (c *Cluster) Slow(i int, bytesPerSecond int64) {
+	for j := range size {
+		if j != i {
+			c.links[i][j].rate.Store(bytesPerSecond)
+			c.links[j][i].rate.Store(bytesPerSecond)
+		}
+	}
+}
+
+// CompactLog has server i, which leads the bucket's stream, replace its log by a snapshot of the
+// stream, as it does by itself after 8 MiB or 65 536 writes.
+func (c *Cluster) CompactLog(t testing.TB, i int, bucket string) {
+	t.Helper()
+	if err := c.Servers[i].JetStreamSnapshotStream(server.DEFAULT_GLOBAL_ACCOUNT, "KV_"+bucket); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Heal joins what was cut, and waits until all three count on each other.
 func (c *Cluster) Heal(t testing.TB) {
 	t.Helper()
@@ -133,4 +153,44 @@ func (c *Cluster) Leader(t testing.TB, bucket string) int {
 		return found >= 0
 	})
 	return found
+}
+
+// Current waits until every server has a way to each of the others, and all of the bucket's stream.
+func (c *Cluster) Current(t testing.TB, bucket string) {
+	t.Helper()
+	for i, s := range c.Servers {
+		Eventually(t, fmt.Sprintf("server %d reaches the others", i), func() bool {
+			routes, err := s.Routez(nil)
+			if err != nil {
+				return false
+			}
+			others := map[string]bool{}
+			for _, r := range routes.Routes {
+				others[r.RemoteID] = true
+			}
+			return len(others) == size-1
+		})
+	}
+	for i, s := range c.Servers {
+		Eventually(t, fmt.Sprintf("server %d is current", i), func() bool {
+			return s.JetStreamIsStreamCurrent(server.DEFAULT_GLOBAL_ACCOUNT, "KV_"+bucket)
+		})
+	}
+}
+
+// LastNumber returns the number of the last message of the bucket's stream that server i has.
+func (c *Cluster) LastNumber(t testing.TB, i int, bucket string) uint64 {
+	t.Helper()
+	info, err := c.Servers[i].Jsz(&server.JSzOptions{Streams: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, account := range info.AccountDetails {
+		for _, stream := range account.Streams {
+			if stream.Name == "KV_"+bucket {
+				return stream.State.LastSeq
+			}
+		}
+	}
+	return 0
 }

@@ -2,16 +2,19 @@ package natstest
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // link passes connections on to a port, until it is cut.
 type link struct {
 	listener net.Listener
 	target   string
+
+	rate atomic.Int64 // bytes a second in each direction, 0 for as many as there are
 
 	mu    sync.Mutex
 	isCut bool
@@ -49,9 +52,27 @@ func (l *link) serve() {
 		}
 		for _, pair := range [][2]net.Conn{{from, to}, {to, from}} {
 			go func() {
-				io.Copy(pair[0], pair[1])
+				l.copy(pair[0], pair[1])
 				l.drop(from, to)
 			}()
+		}
+	}
+}
+
+// copy passes on what comes from src, no faster than the link's rate.
+func (l *link) copy(dst, src net.Conn) {
+	for buf := make([]byte, 16<<10); ; {
+		n, err := src.Read(buf)
+		if n > 0 {
+			if rate := l.rate.Load(); rate > 0 {
+				time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+			}
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
 		}
 	}
 }

@@ -159,6 +159,9 @@ for answer in results:
 want(call("POST", "extend", key="nobody's", lease_id="lease_x"), "not_found", ok=False)
 want(call("POST", "complete", key="run_1", lease_id=run["lease_id"]), "already_finished", ok=False)
 want(call("POST", "lease"), "invalid_request", ok=False)
+large = {"x": "x" * 1_100_000}
+want(call("POST", "lease", key="large_1", metadata=large), "too_large", ok=False)
 KEY = "not_the_key"
+want(call("POST", "lease", key="large_1", metadata=large), "forbidden", detail="Invalid API key")
 want(call("GET", "status", key=chat), "forbidden", detail="Invalid API key")
 print("all answers are as the client expects")
