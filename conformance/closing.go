@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,20 +26,19 @@ func closed(s *subject) {
 	revision := s.mustSet(k, 0, []byte("v"))
 	doomed := s.key("doomed")
 	doomedAt := s.mustSet(doomed, 0, []byte("v"))
-	var running *watching
+	var running, unread *watching
 	if w, ok := backend.As[backend.Watcher](s.b); ok {
-		running = s.watch(w, k)
+		running, unread = s.watch(w, k), s.watch(w, k)
 		defer running.cancel()
+		defer unread.cancel()
 		running.comesTo(revision)
 	}
 
 	writers := s.closeUnderWriters()
 
 	if running != nil {
-		s.within("a watch of a store that was closed", func() {
-			for range running.states { // until the channel is closed
-			}
-		})
+		running.drain("the store was closed")
+		unread.drain("the store was closed")
 	}
 	s.saysClosed("Get", func(ctx context.Context) error { _, err := s.b.Get(ctx, k); return err })
 	s.saysClosed("Get of an absent key", func(ctx context.Context) error {
@@ -70,12 +68,13 @@ func closed(s *subject) {
 		s.saysClosed("Watch", func(ctx context.Context) error { _, err := w.Watch(ctx, k); return err })
 	}
 	s.close("again")
+	s.together(3, func(i int) { s.close(fmt.Sprint("by caller ", i, " of three at once")) })
 
 	if s.second == nil {
 		return
 	}
 	other := s.through(s.second, "second handle")
-	if _, err := s.second.Get(context.Background(), k); errors.Is(err, backend.ErrClosed) {
+	if _, err := s.second.Get(s.ctx, k); errors.Is(err, backend.ErrClosed) {
 		return // it is the same handle, which all share
 	}
 	other.holds(k, revision, []byte("v"))
@@ -86,25 +85,15 @@ func closed(s *subject) {
 	}
 }
 
-// close closes the store.
-func (s *subject) close(when string) {
-	c, _ := backend.As[io.Closer](s.b)
-	s.within("Close", func() {
-		err := c.Close()
-		s.step("Close %s -> %v", when, err)
-		if err != nil {
-			s.broken("Close %s failed: %v", when, err)
-		}
-	})
-}
-
-// saysClosed makes a call of the closed store.
+// saysClosed makes a call of the closed store, twice: that it is closed is final.
 func (s *subject) saysClosed(what string, call func(ctx context.Context) error) {
-	s.within(what+" of a closed store", func() {
-		err := call(context.Background())
+	for range 2 {
+		done := s.waiting(aCall, "%s of a closed store has not returned", what)
+		err := call(s.ctx)
+		done()
 		s.step("%s -> %v", what, err)
 		s.mustBeClosed(what, err)
-	})
+	}
 }
 
 func (s *subject) mustBeClosed(what string, err error) {
@@ -128,21 +117,21 @@ type closeWriter struct {
 // writers run. It returns when they have ended.
 func (s *subject) closeUnderWriters() []*closeWriter {
 	writers := make([]*closeWriter, closeWriters)
-	var begun sync.WaitGroup
-	begun.Add(closeWriters)
+	var writing sync.WaitGroup
+	writing.Add(closeWriters)
+	begun := make(chan struct{})
+	go func() { writing.Wait(); close(begun) }()
 	var isClosed atomic.Bool
 	s.together(closeWriters+1, func(i int) {
 		if i < closeWriters {
 			w := &closeWriter{key: s.key(fmt.Sprint("writer", i))}
 			writers[i] = w
-			telling := sync.OnceFunc(begun.Done)
-			defer telling() // also if its first write fails
-			w.run(s, &isClosed, telling)
+			w.run(s, &isClosed, sync.OnceFunc(writing.Done))
 			return
 		}
-		defer isClosed.Store(true) // also if that fails: the writers must end
-		begun.Wait()
+		s.await(begun)
 		s.closeWhileListing()
+		isClosed.Store(true)
 	})
 	return writers
 }
@@ -152,7 +141,9 @@ func (w *closeWriter) run(s *subject, isClosed *atomic.Bool, begun func()) {
 	for n := 0; ; n++ {
 		late := isClosed.Load() // whether Close returned before the call began
 		value := fmt.Sprint(n)
-		revision, err := s.b.CompareAndSet(context.Background(), w.key, w.revision, []byte(value), time.Hour)
+		done := s.waiting(aCall, "CompareAndSet %s, while the store is closed, has not returned", show(w.key))
+		revision, err := s.b.CompareAndSet(s.ctx, w.key, w.revision, []byte(value), time.Hour)
+		done()
 		begun()
 		if err != nil {
 			s.step("CompareAndSet %s expected %d while the store is closed -> %v", show(w.key), w.revision, err)
@@ -190,8 +181,7 @@ func (w *closeWriter) check(s *subject) {
 // closeWhileListing closes the store when a listing has yielded its first entry. The listing must
 // come to an end that its caller cannot mistake.
 func (s *subject) closeWhileListing() {
-	l, ok := backend.As[backend.Lister](s.b)
-	if !ok {
+	if _, ok := backend.As[backend.Lister](s.b); !ok {
 		s.close("while others write")
 		return
 	}
@@ -203,14 +193,13 @@ func (s *subject) closeWhileListing() {
 		missing[key] = true
 	}
 	var last error
-	s.within("a listing during which the store is closed", func() {
-		for e, err := range l.List(context.Background(), prefix) {
-			if last = err; err == nil {
-				if delete(missing, e.Key); len(missing) == closeKeys-1 {
-					s.close("while others write, and a listing runs")
-				}
+	s.entries(s.ctx, prefix, func(e backend.Entry, err error) bool {
+		if last = err; err == nil {
+			if delete(missing, e.Key); len(missing) == closeKeys-1 {
+				s.close("while others write, and a listing runs")
 			}
 		}
+		return true
 	})
 	s.step("the listing ends with %v, having missed %d of %d", last, len(missing), closeKeys)
 	switch {

@@ -1,9 +1,7 @@
 package conformance
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +20,7 @@ func (s *subject) handles() [2]*subject {
 func twoHandles(s *subject, t *rapid.T) {
 	handles := s.handles()
 	key := s.key("k")
+	_, lists := backend.As[backend.Lister](s.b)
 	var revision uint64
 	var value []byte
 	for range rapid.IntRange(2, 8).Draw(t, "calls") {
@@ -36,6 +35,11 @@ func twoHandles(s *subject, t *rapid.T) {
 			revision = one.mustSet(key, revision, value)
 		}
 		other.holds(key, revision, value)
+		if lists {
+			if e := other.all(key, nil)[key]; e.Revision != revision {
+				s.broken("List through the second of two handles shows %s, it is at revision %d", showEntry(e, nil), revision)
+			}
+		}
 		if _, ok := other.set(key, old, []byte("late"), 0); ok {
 			s.broken("CompareAndSet at revision %d succeeded through one handle after it had been replaced through the other", old)
 		}
@@ -74,16 +78,7 @@ func raceOfHandles(s *subject, t *rapid.T) {
 	s.together(callers, func(i int) {
 		h := handles[i%2]
 		for range each {
-			for {
-				e := h.get(key)
-				n, err := strconv.Atoi(string(e.Value))
-				if err != nil {
-					s.broken("the counter is %s", showValue(e.Value))
-				}
-				if _, ok := h.set(key, e.Revision, fmt.Append(nil, n+1), 0); ok {
-					break
-				}
-			}
+			h.increment(key, callers*each)
 		}
 	})
 	for _, h := range handles {
@@ -141,13 +136,11 @@ func afterCrash(s *subject) {
 			states[key], newest[key] = state{revision, value}, revision
 		}
 		s.step("the store crashes, and is opened again")
-		s.reopen()
+		s.b = s.reopen(s.b)
 		for key, st := range states {
 			s.holds(key, st.revision, st.value)
 			if st.revision == 0 {
-				if err := s.tryDelete(key, newest[key]); !errors.Is(err, backend.ErrNotFound) {
-					s.broken("CompareAndDelete of %s, deleted before the crash, returned %v", show(key), err)
-				}
+				s.mustNotDelete(key, newest[key], backend.ErrNotFound, "which was deleted before the crash,")
 			}
 		}
 	}

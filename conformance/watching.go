@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,17 +18,20 @@ import (
 
 // watching is one watch, and what was seen of it.
 type watching struct {
-	s      *subject
-	key    string
-	states <-chan backend.Entry
-	cancel context.CancelFunc
-	newest uint64 // the greatest revision seen
-	gone   bool   // absence was seen after it
+	s        *subject
+	key      string
+	states   <-chan backend.Entry
+	cancel   context.CancelFunc
+	newest   uint64 // the greatest revision seen
+	gone     bool   // absence was seen after it
+	revision uint64 // for the property's own use
 }
 
 func (s *subject) watch(w backend.Watcher, key string) *watching {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(s.ctx)
+	done := s.waiting(aCall, "Watch %s has not returned", show(key))
 	states, err := w.Watch(ctx, key)
+	done()
 	if err != nil {
 		cancel()
 		s.broken("Watch %s failed: %v", show(key), err)
@@ -38,55 +42,51 @@ func (s *subject) watch(w backend.Watcher, key string) *watching {
 
 // next is the next state.
 func (w *watching) next() backend.Entry {
-	select {
-	case e, ok := <-w.states:
-		if !ok {
-			w.s.broken("the watch of %s closed its channel", show(w.key))
-		}
-		w.s.step("the watch of %s sends %s", show(w.key), showEntry(e, nil))
-		switch {
-		case e.Key != w.key:
-			w.s.broken("the watch of %s sent an entry with the key %s", show(w.key), show(e.Key))
-		case e.Revision == 0:
-			w.gone = true
-		case e.Revision < w.newest:
-			w.s.broken("the watch of %s went back from revision %d to %d", show(w.key), w.newest, e.Revision)
-		case w.gone && e.Revision == w.newest:
-			w.s.broken("the watch of %s went back to revision %d, which it had sent as deleted", show(w.key), e.Revision)
-		default:
-			w.newest, w.gone = e.Revision, false
-		}
-		return e
-	case <-time.After(soon):
-		w.s.broken("the watch of %s sent nothing for %v", show(w.key), soon)
-		return backend.Entry{}
+	k := aState
+	if w.newest == 0 && !w.gone { // the state at the time of the call is no news
+		k = aCall
 	}
+	done := w.s.waiting(k, "the watch of %s has sent nothing", show(w.key))
+	e, ok := <-w.states
+	done()
+	if !ok {
+		w.s.broken("the watch of %s closed its channel", show(w.key))
+	}
+	w.s.step("the watch of %s sends %s", show(w.key), showEntry(e, nil))
+	switch {
+	case e.Key != w.key:
+		w.s.broken("the watch of %s sent an entry with the key %s", show(w.key), show(e.Key))
+	case e.Revision == 0:
+		w.gone = true
+	case e.Revision < w.newest:
+		w.s.broken("the watch of %s went back from revision %d to %d", show(w.key), w.newest, e.Revision)
+	case w.gone && e.Revision == w.newest:
+		w.s.broken("the watch of %s went back to revision %d, which it had sent as deleted", show(w.key), e.Revision)
+	default:
+		w.newest, w.gone = e.Revision, false
+	}
+	return e
 }
 
 // comesTo reads on until the watch has sent the state at the revision, 0 for absence.
 func (w *watching) comesTo(revision uint64) {
-	for {
-		if e := w.next(); e.Revision == revision {
-			return
-		}
+	for w.next().Revision != revision {
 	}
 }
 
 // end cancels the watch and waits for its channel to close.
 func (w *watching) end() {
 	w.cancel()
-	w.s.step("the context of the watch ends")
-	timeout := time.After(soon)
-	for {
-		select {
-		case _, ok := <-w.states:
-			if !ok {
-				return
-			}
-		case <-timeout:
-			w.s.broken("the watch of %s did not close its channel within %v of its context's end", show(w.key), soon)
-		}
+	w.s.step("the context of the watch of %s ends", show(w.key))
+	w.drain("its context's end")
+}
+
+// drain waits for the channel to close after what has happened.
+func (w *watching) drain(after string) {
+	done := w.s.waiting(anEnd, "the watch of %s has not closed its channel after %s", show(w.key), after)
+	for range w.states {
 	}
+	done()
 }
 
 func watch(s *subject, t *rapid.T) {
@@ -127,33 +127,94 @@ func watchUnderLoad(s *subject, t *rapid.T) {
 	writes := rapid.IntRange(1, 20).Draw(t, "writes")
 	slow := rapid.Bool().Draw(t, "slow readers") // who take nothing until all is written
 	var revision uint64
-	var begun sync.WaitGroup // the watches
-	written := make(chan struct{})
+	var watched sync.WaitGroup
+	begun, written := make(chan struct{}), make(chan struct{})
 	const watches = 3
-	begun.Add(watches)
+	watched.Add(watches)
+	go func() { watched.Wait(); close(begun) }()
 	s.together(watches+1, func(i int) {
 		if i == 0 {
 			for n := range writes {
 				if n == writes-1 {
-					begun.Wait() // so that each watch has at least the last state to tell of
+					s.await(begun) // so that each watch has at least the last state to tell of
 				}
 				revision = s.mustSet(key, revision, fmt.Append(nil, n))
 			}
 			close(written)
 			return
 		}
-		telling := sync.OnceFunc(begun.Done)
+		telling := sync.OnceFunc(watched.Done)
 		defer telling() // also if it fails
 		one := s.watch(w, key)
 		defer one.end()
 		telling()
 		if slow {
-			<-written
+			s.await(written)
 		}
 		last := fmt.Append(nil, writes-1)
 		for !bytes.Equal(one.next().Value, last) {
 		}
 	})
+}
+
+// watchKeys watches one of two keys that differ in little, and changes both.
+func watchKeys(s *subject, t *rapid.T) {
+	w, _ := backend.As[backend.Watcher](s.b)
+	all := s.parentAndChild(t)
+	if rapid.Bool().Draw(t, "twins") {
+		all = s.awkwardKeys(t)
+	}
+	watched, other := all[0], all[1]
+	if rapid.Bool().Draw(t, "the second") {
+		watched, other = other, watched
+	}
+	theirs := s.mustSet(other, 0, []byte("another's"))
+	one := s.watch(w, watched)
+	defer one.end()
+	var own uint64
+	for i, value := range []string{"", "first", "second", "third"} {
+		if value != "" {
+			theirs = s.mustSet(other, theirs, []byte("another's again"))
+			own = s.mustSet(watched, own, []byte(value))
+			if i%2 == 0 { // then theirs is the last
+				theirs = s.mustSet(other, theirs, []byte("another's again"))
+			}
+		}
+		for {
+			e := one.next()
+			if e.Revision == own && string(e.Value) == value {
+				break
+			}
+			if strings.HasPrefix(string(e.Value), "another's") || own == 0 {
+				s.broken("the watch of %s sent %s, which it never was", show(watched), showEntry(e, nil))
+			}
+		}
+	}
+}
+
+// unread has watches that nobody reads while their key is written. Whoever reads in the end comes
+// to the last state.
+func unread(s *subject) {
+	const writes = 300
+	key := s.key("k")
+	w, _ := backend.As[backend.Watcher](s.b)
+	var all []*watching
+	for range 3 {
+		one := s.watch(w, key)
+		defer one.cancel()
+		all = append(all, one)
+	}
+	var revision uint64
+	for n := range writes {
+		revision = s.mustSet(key, revision, fmt.Append(nil, n))
+		s.get(key)
+	}
+	all[0].comesTo(revision)
+	s.mustDelete(key, revision)
+	all[1].comesTo(0)
+	for _, one := range all { // the third without having been read
+		one.end()
+	}
 }
 
 func watchEnds(s *subject) {
@@ -167,8 +228,10 @@ func watchEnds(s *subject) {
 				one.next() // and some end with a state that nobody took
 			}
 		}
-		for _, one := range all {
-			one.end()
+		for i, one := range all {
+			if one.cancel(); i%4 != 3 { // some channels are left to themselves
+				one.end()
+			}
 		}
 	}
 	round() // what the first watch starts for good, a connection say, is not a leak
@@ -177,7 +240,7 @@ func watchEnds(s *subject) {
 		round()
 	}
 	var after int
-	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(s.pace.patience(aState)); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		// Fifty watches ended. A few goroutines come and go with any store.
 		if after = runtime.NumGoroutine(); after <= before+5 {
 			return

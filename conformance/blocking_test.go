@@ -1,0 +1,94 @@
+package conformance_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/conformance"
+)
+
+// TestWhateverFailsIsNamed shows what the suite says of mutants that block, panic, or fail only at
+// times: the step, and how it came to that.
+func TestWhateverFailsIsNamed(t *testing.T) {
+	of := map[string]verdict{}
+	for _, v := range ofAllMutants(t) {
+		of[v.name] = v
+	}
+	for _, tt := range []struct {
+		mutant string
+		says   string // of what went wrong
+		step   string // that came before, or is under way
+	}{
+		{"blocked for ever on a cancelled context", `Get "~k" has not returned for `, `CompareAndSet "~k" expected 0`},
+		{"blocked for ever when the context ends", `has not returned for `, `the context is cancelled`},
+		{"two locks, taken in either order", ` has not returned for `, `CompareAndDelete "~of caller `},
+		{"list that holds a lock which a writer needs", `CompareAndSet "~stays`, `List "~" yields "~stays`},
+		{"list that holds a lock which a list needs", `the next step of List "~stays`, `List "~" yields "~stays`},
+		{"list broken off that keeps its lock", `CompareAndSet "~0"`, `the caller breaks List off after `},
+		{"close in the loop of a listing blocks", `Close while others write, and a listing runs has not returned for `, `List`},
+		{"close waits for a watch that nobody reads", `Close while others write, and a listing runs has not returned for `, `Watch "~k"`},
+		{"close that blocks the second time", `Close again has not returned for `, `Get of an absent key -> store closed`},
+		{"watch that is silent", `the watch of "~k" has sent nothing for `, `Watch "~k"`},
+		{"watch that sends its first state alone", `the watch of "~k" has sent nothing for `, `the watch of "~k" sends `},
+		{"watch that holds its writers up", `CompareAndSet "~k" expected `, `Watch "~k"`},
+		{"watch that stays open after cancel", `has not closed its channel after its context's end for `, `the context of the watch of "~`},
+		{"a panic over a large value", `a call panicked: runtime error: index out of range`, `(1048576 bytes) keep 0s has not returned`},
+		{"list that goes on when it is broken off", `a call panicked: `, `the caller breaks List off after `},
+		{"a key that was contended stays locked", `was a conflict `, `revision conflict`},
+		{"unavailable when the context ends, and written later", ` said `, `store unavailable: context canceled`},
+	} {
+		t.Run(tt.mutant, func(t *testing.T) {
+			v, ok := of[tt.mutant]
+			if !ok {
+				t.Fatal("there is no such mutant")
+			}
+			_, told, _ := strings.Cut(v.output, "broken promise: "+conformance.Promise(v.caughtBy)+"\n")
+			says, steps, ok := strings.Cut(told, "steps")
+			if !ok || !strings.Contains(says, tt.says) || !strings.Contains(steps, tt.step) {
+				t.Errorf("want %q after the step %q:\n%s", tt.says, tt.step, v.output)
+			}
+		})
+	}
+}
+
+// TestFailuresAreShrunk looks at a failure that two calls are enough for, with the time it takes.
+func TestFailuresAreShrunk(t *testing.T) {
+	out, _ := runMutant(t, "conflict reported but written", "-test.run=^TestOneMutant$/^its", "-rapid.shrinktime=60s")
+	_, told, _ := strings.Cut(out, "steps:\n")
+	steps, hint, ok := strings.Cut(told, "to repeat it, specify -run=")
+	if n := strings.Count(steps, " -> "); !ok || n > 4 {
+		t.Errorf("%d steps, want 4 at most, and how to repeat them:\n%s", n, out)
+	}
+	if !strings.Contains(hint, "-rapid.seed=") {
+		t.Errorf("the seed is not told:\n%s", out)
+	}
+}
+
+const cleanupEnv = "AILEASE_CONFORMANCE_CLEANUP"
+
+// TestACleanupThatHangs runs itself in another process, which must end by its own doing.
+func TestACleanupThatHangs(t *testing.T) {
+	if os.Getenv(cleanupEnv) != "" {
+		conformance.SetPatience(200 * time.Millisecond)
+		conformance.RunOnly(t, []string{"absent"}, func(t *testing.T) backend.Backend {
+			t.Cleanup(func() { select {} })
+			return memory.New()
+		})
+		return
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), exe, "-test.run=^TestACleanupThatHangs$", "-test.timeout=60s")
+	c.Env = append(os.Environ(), cleanupEnv+"=1")
+	out, err := c.CombinedOutput()
+	if want := "TestACleanupThatHangs/absent: the store's cleanup has not returned for 1.2s"; err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v, want %q:\n%s", err, want, out)
+	}
+}

@@ -1,0 +1,241 @@
+package conformance_test
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ailease/lease/backend"
+	"github.com/ailease/lease/backends/memory"
+)
+
+// Stores with a fault of listings.
+
+var ofLists = []mutant{
+	{"error swallowed", "list cut short", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, prefix) {
+					if err != nil || !yield(e, nil) {
+						return
+					}
+				}
+			}
+		}
+	}},
+	{"list that misses", "list", listed(func(all []backend.Entry) []backend.Entry {
+		if len(all) > 2 {
+			return all[1:]
+		}
+		return all
+	})},
+	{"list that repeats", "list", listed(func(all []backend.Entry) []backend.Entry {
+		if len(all) > 2 {
+			return append(all, all[0])
+		}
+		return all
+	})},
+	{"list that repeats what is written meanwhile", "list while writing", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				seen := map[string]uint64{}
+				for range 2 { // until nothing new comes
+					for e, err := range s.List(ctx, prefix) {
+						if err == nil && seen[e.Key] == e.Revision {
+							continue
+						}
+						if seen[e.Key] = e.Revision; !yield(e, err) || err != nil {
+							return
+						}
+					}
+				}
+			}
+		}
+	}},
+	{"list that shows deleted entries", "list", func(s *memory.Store, f *fork) {
+		var mu sync.Mutex
+		var deleted []backend.Entry
+		f.remove = func(ctx context.Context, key string, expected uint64) error {
+			e, _ := s.Get(ctx, key)
+			err := s.CompareAndDelete(ctx, key, expected)
+			if err == nil {
+				mu.Lock()
+				deleted = append(deleted, e)
+				mu.Unlock()
+			}
+			return err
+		}
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, prefix) {
+					if !yield(e, err) {
+						return
+					}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, e := range deleted {
+					if strings.HasPrefix(e.Key, prefix) && current(s, e.Key) == 0 && !yield(e, nil) {
+						return
+					}
+				}
+			}
+		}
+	}},
+	{"list by pattern instead of prefix", "list", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			if before, _, ok := strings.Cut(prefix, "%"); ok {
+				prefix = before
+			}
+			return s.List(ctx, prefix)
+		}
+	}},
+	{"list that compares without case", "list", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, "") {
+					if err == nil && !strings.HasPrefix(strings.ToLower(e.Key), strings.ToLower(prefix)) {
+						continue
+					}
+					if !yield(e, err) {
+						return
+					}
+				}
+			}
+		}
+	}},
+	{"list that shows the deleted at revision 0", "list", func(s *memory.Store, f *fork) {
+		deleted := recorded(s, f)
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, prefix) {
+					if !yield(e, err) {
+						return
+					}
+				}
+				for _, e := range deleted.all() {
+					if strings.HasPrefix(e.Key, prefix) && current(s, e.Key) == 0 && !yield(backend.Entry{Key: e.Key}, nil) {
+						return
+					}
+				}
+			}
+		}
+	}},
+	{"list that is behind", "list", func(s *memory.Store, f *fork) { f.list = everyOther(s) }},
+	{"list of all by an empty prefix is empty", "long list", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			if prefix == "" {
+				return func(func(backend.Entry, error) bool) {}
+			}
+			return s.List(ctx, prefix)
+		}
+	}},
+	{"list that ends after a page of 100", "long list", listed(func(all []backend.Entry) []backend.Entry { return all[:min(len(all), 100)] })},
+	{"list that ends after a page of 1000", "long list", listed(func(all []backend.Entry) []backend.Entry { return all[:min(len(all), 1000)] })},
+	{"list that ends after four megabytes", "long list", listed(func(all []backend.Entry) []backend.Entry {
+		size := 0
+		for i, e := range all {
+			if size += len(e.Value); size > 4<<20 {
+				return all[:i]
+			}
+		}
+		return all
+	})},
+	{"list that repeats where a page begins", "long list", listed(func(all []backend.Entry) []backend.Entry {
+		if len(all) > 256 {
+			all = slices.Insert(all, 256, all[255])
+		}
+		return all
+	})},
+	{"list that misses where a page begins", "long list", listed(func(all []backend.Entry) []backend.Entry {
+		if len(all) > 256 {
+			all = slices.Delete(all, 256, 257)
+		}
+		return all
+	})},
+	{"list that holds a lock which a writer needs", "list while writing", func(s *memory.Store, f *fork) {
+		var mu sync.RWMutex
+		f.list = lockedWhile(s, &mu)
+		f.sets(func(w write) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return w.write()
+		})
+	}},
+	{"list that holds a lock which a list needs", "list while writing", func(s *memory.Store, f *fork) {
+		var mu sync.Mutex
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				s.List(ctx, prefix)(yield)
+			}
+		}
+	}},
+	{"list that misses what is written meanwhile", "list while writing", listing(func(s *memory.Store, _ context.Context, e backend.Entry) bool {
+		return current(s, e.Key) == e.Revision
+	})},
+	{"list broken off that keeps its lock", "list cut short", func(s *memory.Store, f *fork) {
+		var mu sync.RWMutex
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				mu.RLock()
+				for e, err := range s.List(ctx, prefix) {
+					if mu.RUnlock(); !yield(e, err) {
+						mu.RLock()
+						return
+					}
+					mu.RLock()
+				}
+				mu.RUnlock()
+			}
+		}
+		f.sets(func(w write) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return w.write()
+		})
+	}},
+	{"list that goes on when it is broken off", "list cut short", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, prefix) {
+					yield(e, err)
+				}
+			}
+		}
+	}},
+	{"list that ends without a word when its context does", "list cut short", listing(func(_ *memory.Store, ctx context.Context, _ backend.Entry) bool {
+		return ctx.Err() == nil
+	})},
+	{"list that goes on after an error", "list cut short", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, prefix) {
+					if !yield(e, err) {
+						return
+					}
+					if err != nil {
+						yield(backend.Entry{}, err)
+					}
+				}
+			}
+		}
+	}},
+	{"list whose error comes with an entry", "list cut short", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, prefix) {
+					if err != nil {
+						e.Key = prefix
+					}
+					if !yield(e, err) {
+						return
+					}
+				}
+			}
+		}
+	}},
+}
