@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
@@ -29,6 +30,7 @@ func suite(t *testing.T, url string, crash func(bucket string), opts ...natskv.O
 	}
 	conformance.Run(t,
 		func(t *testing.T) backend.Backend { return bound(t, newBucket()) },
+		conformance.WithPatience(20*time.Second), // a cluster may elect meanwhile
 		conformance.WithSecondHandle(func(t *testing.T, first backend.Backend) backend.Backend { return bound(t, bucketOf[first]) }),
 		conformance.WithReopen(func(t *testing.T, crashed backend.Backend) backend.Backend {
 			crash(bucketOf[crashed])
