@@ -31,7 +31,7 @@ func closed(s *subject) {
 		running, unread = s.watch(w, k), s.watch(w, k)
 		defer running.cancel()
 		defer unread.cancel()
-		running.comesTo(revision)
+		running.comesTo(revision, []byte("v"))
 	}
 
 	writers := s.closeUnderWriters()
@@ -105,12 +105,12 @@ func (s *subject) mustBeClosed(what string, err error) {
 	}
 }
 
-// closeWriter writes one key until the store is closed.
+// closeWriter writes and deletes one key until the store is closed.
 type closeWriter struct {
 	key      string
-	revision uint64 // that was acknowledged last
+	revision uint64 // after what was acknowledged last; 0: the key is absent
 	value    string
-	unknown  bool // the outcome of one more write is
+	unknown  string // one more call whose outcome is
 }
 
 // closeUnderWriters closes the store, from inside the loop of a listing if it lists, and while
@@ -136,32 +136,40 @@ func (s *subject) closeUnderWriters() []*closeWriter {
 	return writers
 }
 
-// run writes until the store says that it is closed, or the outcome of a write is unknown.
+// run writes until the store says that it is closed, or the outcome of a call is unknown.
 func (w *closeWriter) run(s *subject, isClosed *atomic.Bool, begun func()) {
 	for n := 0; ; n++ {
 		late := isClosed.Load() // whether Close returned before the call began
-		value := fmt.Sprint(n)
-		done := s.waiting(aCall, "CompareAndSet %s, while the store is closed, has not returned", show(w.key))
-		revision, err := s.b.CompareAndSet(s.ctx, w.key, w.revision, []byte(value), time.Hour)
+		call, next, value := "CompareAndSet", uint64(0), fmt.Sprint(n)
+		if w.revision != 0 && n%3 == 2 {
+			call = "CompareAndDelete"
+		}
+		done := s.waiting(aCall, "%s %s, while the store is closed, has not returned", call, show(w.key))
+		var err error
+		if call == "CompareAndSet" {
+			next, err = s.b.CompareAndSet(s.ctx, w.key, w.revision, []byte(value), time.Hour)
+		} else {
+			err = s.b.CompareAndDelete(s.ctx, w.key, w.revision)
+		}
 		done()
 		begun()
 		if err != nil {
-			s.step("CompareAndSet %s expected %d while the store is closed -> %v", show(w.key), w.revision, err)
+			s.step("%s %s expected %d while the store is closed -> %v", call, show(w.key), w.revision, err)
 		}
 		switch {
 		case late:
-			s.mustBeClosed("CompareAndSet", err)
+			s.mustBeClosed(call, err)
 			return
-		case errors.Is(err, backend.ErrConflict), errors.Is(err, backend.ErrInvalid):
-			s.broken("CompareAndSet %s at its revision %d failed: %v", show(w.key), w.revision, err)
 		case err == nil:
-			w.revision, w.value = revision, value
+			w.revision, w.value = next, value
+		case errors.Is(err, backend.ErrConflict), errors.Is(err, backend.ErrInvalid), errors.Is(err, backend.ErrNotFound):
+			s.broken("%s %s at its revision %d failed: %v", call, show(w.key), w.revision, err)
 		case errors.Is(err, backend.ErrClosed):
 			return
 		case errors.Is(err, backend.ErrUnavailable): // nothing was written: it is tried again
 			time.Sleep(time.Millisecond)
 		default:
-			w.unknown = true
+			w.unknown = call
 			return
 		}
 	}
@@ -169,13 +177,15 @@ func (w *closeWriter) run(s *subject, isClosed *atomic.Bool, begun func()) {
 
 // check looks from elsewhere at what the writer has left.
 func (w *closeWriter) check(s *subject) {
-	if !w.unknown {
+	if w.unknown == "" {
 		s.holds(w.key, w.revision, []byte(w.value))
 		return
 	}
-	if e := s.get(w.key); e.Revision < w.revision {
-		s.broken("%s should be at revision %d or later, but is %s", show(w.key), w.revision, showEntry(e, nil))
+	e := s.get(w.key)
+	if e.Revision == w.revision || w.unknown == "CompareAndDelete" && e.Revision == 0 || w.unknown == "CompareAndSet" && e.Revision > w.revision {
+		return
 	}
+	s.broken("%s should be at revision %d, or as %s left it, but is %s", show(w.key), w.revision, w.unknown, showEntry(e, nil))
 }
 
 // closeWhileListing closes the store when a listing has yielded its first entry. The listing must

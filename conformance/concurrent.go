@@ -16,11 +16,15 @@ import (
 // The properties of several callers at once.
 
 func raceToCreate(s *subject, t *rapid.T) {
-	key := s.key("k")
 	n := rapid.IntRange(2, 8).Draw(t, "callers")
+	s.raceToCreateOne(s.key("k"), n, func(int) *subject { return s })
+}
+
+// raceToCreateOne has n callers create key at once, each through a handle of its own.
+func (s *subject) raceToCreateOne(key string, n int, handle func(i int) *subject) {
 	revisions := make([]uint64, n)
 	s.together(n, func(i int) {
-		revisions[i], _ = s.set(key, 0, fmt.Append(nil, i), 0)
+		revisions[i], _ = handle(i).set(key, 0, fmt.Append(nil, i), 0)
 	})
 	winner := -1
 	for i, r := range revisions {

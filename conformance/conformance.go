@@ -24,7 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) 
 			continue
 		}
 		t.Run(p.name, func(t *testing.T) {
-			o := &opened{pace: pace}
+			o := &opened{pace: pace, gaveUp: func() bool { return t.Failed() || t.Skipped() }}
 			tr := &trial{opened: o, t: t, p: &p}
 			isOpen := tr.watchCleanup()
 			o.renew = func() {
@@ -33,7 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) 
 					o.second = extra.second(t, o.first)
 				}
 			}
-			o.renew()
+			tr.opening("no call was made yet")
 			if !p.applies(o.first) {
 				t.Skipf("the backend does not have this optional capability: %s", p.promise)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -46,68 +47,113 @@ func endedContext(s *subject, t *rapid.T) {
 		s.says("Watch", err, want)
 	}
 	if _, ok := backend.As[backend.Lister](s.b); ok {
-		s.says("List", s.listsUntilError(ctx, s.id, nil), want)
+		s.says("List", s.listsUntilError(ctx, s.id, func(int) {
+			s.broken("List with an ended context yielded an entry")
+		}), want)
 	}
 	s.holds(key, revision, []byte("v"))
 	s.holds(other, 0, nil)
 }
 
-const cutCallers = 8
+const (
+	cutCallers = 8 // whose context ends
+	bystanders = 3 // whose context does not
+)
+
+// cutWrite is a write whose context ends.
+type cutWrite struct {
+	key      string
+	before   backend.Entry // what it is to replace; revision 0: nothing
+	value    []byte
+	revision uint64 // if it succeeded
+	err      error
+}
 
 // cutShort ends the context of writes somewhere in their midst.
 func cutShort(s *subject, t *rapid.T) {
 	size := rapid.SampledFrom([]int{8, 300, 20_000}).Draw(t, "bytes")
 	percent := rapid.IntRange(0, 200).Draw(t, "percent of a call")
-	keyOf := func(i int) string { return s.key(fmt.Sprint(i)) }
-	valueOf := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, size) }
-	var doomed uint64
-	other := s.mustSet(s.key("other"), 0, nil)
-	pause := time.Duration(percent) * s.longestOf(
-		func() { doomed = s.mustSet(s.key("doomed"), 0, valueOf(0)) },
-		func() { s.get(s.key("doomed")) },
-		func() { s.mustDelete(s.key("other"), other) },
-	) / 100
-	errs := make([]error, cutCallers)
-	s.cutting(pause, func(ctx context.Context, i int) {
-		value := valueOf(i)
-		_, errs[i] = s.trySet(ctx, keyOf(i), 0, value, 0)
-		clear(value) // it is the caller's again
-	}, func(ctx context.Context) {
-		err := s.tryDelete(ctx, s.key("doomed"), doomed)
-		s.mayBeCut("CompareAndDelete", err)
-		if errors.Is(err, backend.ErrUnavailable) {
-			s.holds(s.key("doomed"), doomed, valueOf(0))
-		}
-	}, func(ctx context.Context) {
-		_, err := s.tryGet(ctx, s.key("doomed"))
-		if !errors.Is(err, backend.ErrNotFound) {
-			s.mayBeCut("Get", err)
-		}
-	})
-	for i, err := range errs {
-		s.mayBeCut("CompareAndSet", err)
-		e := s.get(keyOf(i))
-		switch {
-		case err == nil && e.Revision == 0:
-			s.broken("CompareAndSet %s succeeded, but the key is absent", show(keyOf(i)))
-		case errors.Is(err, backend.ErrUnavailable):
-			if e.Revision != 0 {
-				s.broken("CompareAndSet %s said %q, but wrote %s", show(keyOf(i)), err, showEntry(e, nil))
-			}
-			s.lookAgain(keyOf(i), fmt.Sprintf("CompareAndSet of %s said that the store is unavailable, and nothing will be written", show(keyOf(i))))
-		case e.Revision != 0 && !bytes.Equal(e.Value, valueOf(i)):
-			s.broken("CompareAndSet %s wrote something else than its value: %s", show(keyOf(i)), showValue(e.Value))
+	update := rapid.Bool().Draw(t, "update")
+	deadline := rapid.Bool().Draw(t, "deadline")
+	all := make([]*cutWrite, cutCallers)
+	for i := range all {
+		w := &cutWrite{key: s.key(fmt.Sprint(i)), value: bytes.Repeat([]byte{byte('a' + i)}, size)}
+		if all[i] = w; update {
+			w.before.Value = []byte("before")
+			w.before.Revision = s.mustSet(w.key, 0, w.before.Value)
 		}
 	}
-	// What was not applied may be, until something else is: then it is settled.
-	for i, err := range errs {
+	doomed := backend.Entry{Key: s.key("doomed"), Value: bytes.Repeat([]byte("d"), size)}
+	stands, gone := s.key("stands"), s.key("gone")
+	at := s.mustSet(gone, 0, nil)
+	s.mustSet(stands, 0, nil)
+	pause := time.Duration(percent) * s.longestOf(
+		func() { doomed.Revision = s.mustSet(doomed.Key, 0, doomed.Value) },
+		func() { s.get(stands) },
+		func() { s.mustDelete(gone, at) },
+	) / 100
+	ctx, ends := s.endsAfter(pause, deadline)
+	calls := []func(){ends, func() {
+		err := s.tryDelete(ctx, doomed.Key, doomed.Revision)
+		s.mayBeCut("CompareAndDelete", err, ctx)
 		if errors.Is(err, backend.ErrUnavailable) {
-			continue // that is settled, and must stay so
+			s.holds(doomed.Key, doomed.Revision, doomed.Value)
 		}
-		revision := s.get(keyOf(i)).Revision
-		if next, ok := s.set(keyOf(i), revision, []byte("settled"), 0); ok {
-			s.holds(keyOf(i), next, []byte("settled"))
+	}, func() {
+		_, err := s.tryGet(ctx, stands)
+		s.mayBeCut("Get", err, ctx)
+	}}
+	for _, w := range all {
+		calls = append(calls, func() {
+			given := bytes.Clone(w.value)
+			w.revision, w.err = s.trySet(ctx, w.key, w.before.Revision, given, 0)
+			clear(given) // it is the caller's again
+			s.mayBeCut("CompareAndSet", w.err, ctx)
+		})
+	}
+	for i := range bystanders {
+		calls = append(calls, func() {
+			key := s.key(fmt.Sprint("of one whose context goes on", i))
+			s.holds(key, s.mustSet(key, 0, doomed.Value), doomed.Value)
+		})
+	}
+	s.together(len(calls), func(i int) { calls[i]() })
+	for i, w := range all {
+		w.judge(s, s.get(w.key))
+		// What was not applied may be, until something else is: then it is settled. Some are left
+		// to the last look.
+		unknown := w.err != nil && !errors.Is(w.err, backend.ErrUnavailable)
+		if unknown && i%2 == 0 {
+			s.settle(w.key)
+			continue
 		}
+		s.later = append(s.later, lateLook{s, w})
+	}
+}
+
+// settle writes key at whatever revision it is, or learns that another write came before.
+func (s *subject) settle(key string) {
+	revision := s.get(key).Revision
+	if next, ok := s.set(key, revision, []byte("settled"), 0); ok {
+		s.holds(key, next, []byte("settled"))
+	}
+}
+
+// endsAfter returns a context, and what ends it, or waits for it to end, after the pause.
+func (s *subject) endsAfter(pause time.Duration, deadline bool) (ctx context.Context, ends func()) {
+	if deadline {
+		ctx, cancel := context.WithTimeout(s.ctx, pause)
+		return ctx, func() {
+			<-ctx.Done()
+			cancel()
+			s.step("the context's deadline has passed")
+		}
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	return ctx, func() {
+		time.Sleep(pause) // somewhere into the others' calls, it does not matter where
+		s.step("the context is cancelled")
+		cancel()
 	}
 }
 
@@ -121,44 +167,35 @@ func (s *subject) longestOf(calls ...func()) (longest time.Duration) {
 	return longest
 }
 
-// cutting makes calls, several of the first, with a context that ends after the pause. Each must
-// return in the time that calls have.
-func (s *subject) cutting(pause time.Duration, several func(ctx context.Context, i int), others ...func(ctx context.Context)) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	defer cancel()
-	s.together(cutCallers+len(others)+1, func(i int) {
-		switch {
-		case i == 0:
-			time.Sleep(pause) // somewhere into the others' calls, it does not matter where
-			s.step("the context is cancelled")
-			cancel()
-		case i <= cutCallers:
-			several(ctx, i-1)
-		default:
-			others[i-cutCallers-1](ctx)
-		}
-	})
-}
-
-// mayBeCut fails the case if err is none that a call may return whose context ends.
-func (s *subject) mayBeCut(call string, err error) {
-	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, backend.ErrUnavailable) {
-		s.broken("%s that was cut short returned %v", call, err)
+// mayBeCut fails the case if err is none that a call may return whose context ctx ends.
+func (s *subject) mayBeCut(call string, err error, ctx context.Context) {
+	if err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) && !errors.Is(err, backend.ErrUnavailable) {
+		s.broken("%s that was cut short returned %v, its context's error is %v", call, err, ctx.Err())
 	}
 }
 
-// lateLook is a key that must be absent, also when a store has had time to change its mind.
-type lateLook struct {
-	of  *subject
-	key string
-	why string
+// judge fails the case unless the key, which is e, is what the write's answer allows.
+func (w *cutWrite) judge(s *subject, e backend.Entry) {
+	asBefore := e.Revision == w.before.Revision && bytes.Equal(e.Value, w.before.Value)
+	asWritten := e.Revision > w.before.Revision && bytes.Equal(e.Value, w.value)
+	switch {
+	case w.err == nil:
+		if !asWritten || e.Revision != w.revision {
+			s.broken("CompareAndSet %s succeeded with revision %d, but the key is %s", show(w.key), w.revision, showEntry(e, nil))
+		}
+	case errors.Is(w.err, backend.ErrUnavailable):
+		if !asBefore {
+			s.broken("CompareAndSet %s said %q, which means that nothing is written, but the key is %s", show(w.key), w.err, showEntry(e, nil))
+		}
+	case !asBefore && !asWritten:
+		s.broken("CompareAndSet %s wrote something else than its value: %s", show(w.key), showEntry(e, nil))
+	}
 }
 
-// lookAgain has key looked at once more when all cases are over: it must be absent.
-func (s *subject) lookAgain(key, why string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.later = append(s.later, lateLook{s, key, why})
+// lateLook is at a key of a case that is over, when a store has had time to change its mind.
+type lateLook struct {
+	of    *subject
+	write *cutWrite
 }
 
 // lastLook is the case that comes after all others of a property.
@@ -168,10 +205,7 @@ func (o *opened) lastLook(s *subject) {
 	}
 	time.Sleep(min(max(generous*o.pace.longestCall(), 50*time.Millisecond), o.pace.least))
 	for _, l := range o.later {
-		s.id = l.of.id
-		if e := s.get(l.key); e.Revision != 0 {
-			s.steps = append(l.of.steps, s.steps[len(s.steps)-1])
-			s.broken("%s, but later it is %s", l.why, showEntry(e, nil))
-		}
+		s.id, s.steps = l.of.id, slices.Clone(l.of.steps)
+		l.write.judge(s, s.get(l.write.key))
 	}
 }

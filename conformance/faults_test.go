@@ -179,6 +179,20 @@ func closable(answer error) func(s *memory.Store, f *fork) {
 	}
 }
 
+// mended has keys altered before they are looked at.
+func mended(mend func(key string) string) func(s *memory.Store, f *fork) {
+	return func(s *memory.Store, f *fork) {
+		f.get = func(ctx context.Context, key string) (backend.Entry, error) { return s.Get(ctx, mend(key)) }
+		f.sets(func(w write) (uint64, error) {
+			w.key = mend(w.key)
+			return w.write()
+		})
+		f.remove = func(ctx context.Context, key string, expected uint64) error {
+			return s.CompareAndDelete(ctx, mend(key), expected)
+		}
+	}
+}
+
 // valued has all values altered on their way in.
 func valued(alter func(value []byte) []byte) func(s *memory.Store, f *fork) {
 	return func(s *memory.Store, f *fork) {

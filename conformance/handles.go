@@ -21,7 +21,7 @@ func twoHandles(s *subject, t *rapid.T) {
 	handles := s.handles()
 	key := s.key("k")
 	_, lists := backend.As[backend.Lister](s.b)
-	var revision uint64
+	var revision, newest uint64
 	var value []byte
 	for range rapid.IntRange(2, 8).Draw(t, "calls") {
 		i := rapid.IntRange(0, 1).Draw(t, "handle")
@@ -32,7 +32,11 @@ func twoHandles(s *subject, t *rapid.T) {
 			revision, value = 0, nil
 		} else {
 			value = smallValue().Draw(t, "value")
-			revision = one.mustSet(key, revision, value)
+			revision = one.mustKeep(key, revision, value, rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "keep"))
+			if revision <= newest {
+				s.broken("%s got revision %d through the %s after it had had %d", show(key), revision, one.handle, newest)
+			}
+			newest = revision
 		}
 		other.holds(key, revision, value)
 		if lists {
@@ -74,6 +78,7 @@ func raceOfHandles(s *subject, t *rapid.T) {
 	key := s.key("k")
 	callers := rapid.IntRange(2, 6).Draw(t, "callers")
 	each := rapid.IntRange(1, 3).Draw(t, "increments")
+	s.raceToCreateOne(s.key("created"), callers, func(i int) *subject { return handles[i%2] })
 	handles[0].mustSet(key, 0, []byte("0"))
 	s.together(callers, func(i int) {
 		h := handles[i%2]
@@ -95,16 +100,27 @@ func watchElsewhere(s *subject, t *rapid.T) {
 	}
 	handles := s.handles()
 	key := s.key("k")
+	var revision uint64
+	var value []byte
+	changes := func() {
+		for range rapid.IntRange(1, 3).Draw(t, "changes") {
+			value = smallValue().Draw(t, "value")
+			revision = handles[0].mustSet(key, revision, value)
+		}
+	}
+	if rapid.Bool().Draw(t, "changes before") {
+		changes()
+	}
 	one := handles[1].watch(w, key)
 	defer one.end()
-	var revision uint64
-	for range rapid.IntRange(1, 3).Draw(t, "changes") {
-		revision = handles[0].mustSet(key, revision, smallValue().Draw(t, "value"))
+	if e := one.next(); e.Revision != revision {
+		s.broken("the first state that the second handle's watch sent was %s, the key is at revision %d", showEntry(e, nil), revision)
 	}
-	one.comesTo(revision)
+	changes()
+	one.comesTo(revision, value)
 	if rapid.Bool().Draw(t, "delete") {
 		handles[0].mustDelete(key, revision)
-		one.comesTo(0)
+		one.comesTo(0, nil)
 	}
 }
 
@@ -136,7 +152,9 @@ func afterCrash(s *subject) {
 			states[key], newest[key] = state{revision, value}, revision
 		}
 		s.step("the store crashes, and is opened again")
+		done := s.waiting(aReopening, "the store has not been opened again")
 		s.b = s.reopen(s.b)
+		done()
 		for key, st := range states {
 			s.holds(key, st.revision, st.value)
 			if st.revision == 0 {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// renewed gives the trial a new store after b. If that hangs it ends the process, as it does after
-// a cleanup that hangs.
-func (tr *trial) renewed(b *breach) {
+// opening opens a store, the first or one in place of another. If that hangs, the process ends, as
+// it does after a cleanup that hangs. before says what came before.
+func (tr *trial) opening(before string) {
 	done := make(chan struct{})
 	defer close(done)
-	go tr.mustEnd("the opening of another store", 6*tr.pace.least, b.text, done)
+	go tr.mustEnd("the opening of a store", 6*tr.pace.least, before, done)
 	tr.renew()
 }
 

@@ -79,3 +79,61 @@ func keys(s *subject, t *rapid.T) {
 		s.holds(k, held[k], []byte(k))
 	}
 }
+
+// oddKeys are each piece and each twin, at either end of a key and within it, short and long.
+func (s *subject) oddKeys() []string {
+	odd := slices.Clone(pieces)
+	for _, pair := range twins {
+		odd = append(odd, pair[:]...)
+	}
+	slices.Sort(odd)
+	var all []string
+	long := strings.Repeat("long", 300)
+	for _, piece := range slices.Compact(odd) {
+		all = append(all, s.id+piece, piece+s.id, s.id+"a"+piece+"b", s.id+long+piece)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// eachKey has all odd keys held side by side.
+func eachKey(s *subject) {
+	held := map[string]uint64{}
+	all := s.oddKeys()
+	for _, k := range all {
+		s.holds(k, 0, nil)
+		held[k] = s.mustSet(k, 0, []byte(k))
+	}
+	for _, k := range all {
+		s.holds(k, held[k], []byte(k))
+	}
+	for i, k := range all {
+		if i%2 == 0 {
+			s.mustDelete(k, held[k])
+			held[k] = 0
+		}
+	}
+	for _, k := range all {
+		s.holds(k, held[k], []byte(k))
+	}
+}
+
+// eachPrefix lists by each of the odd keys.
+func eachPrefix(s *subject) {
+	all := s.oddKeys()
+	for _, k := range all {
+		s.mustSet(k, 0, []byte(k))
+	}
+	for _, prefix := range all {
+		found := s.all(prefix, nil)
+		for _, k := range all {
+			if e, ok := found[k]; strings.HasPrefix(k, prefix) && (!ok || string(e.Value) != k) {
+				s.broken("List %s missed %s, or showed another's value: %s", show(prefix), show(k), showEntry(e, nil))
+			}
+			delete(found, k)
+		}
+		for k := range found {
+			s.broken("List %s yielded %s, which nobody wrote", show(prefix), show(k))
+		}
+	}
+}

@@ -96,11 +96,16 @@ func listWhileWriting(s *subject, t *rapid.T) {
 	touched := rapid.IntRange(0, n-1).Draw(t, "touched")
 	found := s.all(s.id, func(i int) {
 		// The one who lists updates a key that stays, makes one that comes, deletes what it made
-		// before, and lists.
+		// before, lists and watches.
 		key := s.key(fmt.Sprintf("stays%02d", (touched+i)%n))
 		s.mustSet(key, s.get(key).Revision, []byte("touched"))
 		if i == 1 && s.all(key, nil)[key].Revision == 0 {
 			s.broken("List in the loop of another List missed %s", show(key))
+		}
+		if w, ok := backend.As[backend.Watcher](s.b); ok && i == 1 {
+			one := s.watch(w, key)
+			one.next()
+			one.end()
 		}
 		if i < 5 {
 			s.mustSet(s.key(fmt.Sprintf("comes%02d", i)), 0, nil)

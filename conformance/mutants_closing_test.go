@@ -207,4 +207,22 @@ var ofClosing = []mutant{
 			return s.Close()
 		}
 	}},
+	{"a deletion under way says closed, but is done", "closed", func(s *memory.Store, f *fork) {
+		var closing atomic.Bool
+		closable(backend.ErrClosed)(s, f)
+		remove, end := f.remove, f.close
+		f.remove = func(ctx context.Context, key string, expected uint64) error {
+			err := remove(ctx, key, expected)
+			time.Sleep(100 * time.Microsecond)
+			if err == nil && closing.Load() {
+				return backend.ErrClosed
+			}
+			return err
+		}
+		f.close = func() error {
+			closing.Store(true)
+			time.Sleep(2 * time.Millisecond) // so that a deletion is under way
+			return end()
+		}
+	}},
 }

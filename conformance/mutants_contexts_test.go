@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"sync"
 	"time"
 
 	"github.com/ailease/lease/backend"
@@ -120,5 +122,74 @@ var ofContexts = []mutant{
 			}
 			return err
 		}
+	}},
+	{"unavailable when the context ends, but updated", "cut short", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			revision, err := w.write()
+			if err == nil && w.expected != 0 && pauses(w.ctx) {
+				return 0, fmt.Errorf("%w: %w", backend.ErrUnavailable, w.ctx.Err())
+			}
+			return revision, err
+		})
+	}},
+	{"a deadline that passes meanwhile is a cancellation", "cut short", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			if w.ctx.Err() == nil && pauses(w.ctx) {
+				return 0, context.Canceled
+			}
+			return w.write()
+		})
+	}},
+	{"success, which is undone when the context ends", "cut short", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			revision, err := w.write()
+			if err == nil && pauses(w.ctx) {
+				time.AfterFunc(10*time.Millisecond, func() { s.CompareAndDelete(bg, w.key, revision) })
+			}
+			return revision, err
+		})
+	}},
+	{"a value that is read after the call", "cut short", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			if w.ctx.Err() == nil && pauses(w.ctx) {
+				late := w
+				late.ctx = bg
+				time.AfterFunc(time.Millisecond, func() { late.write() })
+				return 0, w.ctx.Err()
+			}
+			return w.write()
+		})
+	}},
+	{"a list with an ended context yields all the same", "ended context", func(s *memory.Store, f *fork) {
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(context.WithoutCancel(ctx), prefix) {
+					if !yield(e, err) {
+						return
+					}
+				}
+				if err := ctx.Err(); err != nil {
+					yield(backend.Entry{}, err)
+				}
+			}
+		}
+	}},
+	{"the end of one caller's context ends another's call", "cut short", func(s *memory.Store, f *fork) {
+		var under sync.Map // the contexts of the calls under way
+		f.sets(func(w write) (uint64, error) {
+			call := &w
+			under.Store(call, w.ctx)
+			defer under.Delete(call)
+			time.Sleep(200 * time.Microsecond)
+			var ended error
+			under.Range(func(_, ctx any) bool {
+				ended = ctx.(context.Context).Err()
+				return ended == nil
+			})
+			if ended != nil {
+				return 0, ended
+			}
+			return w.write()
+		})
 	}},
 }

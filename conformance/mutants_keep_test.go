@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -124,6 +125,41 @@ var ofKeep = []mutant{
 				return 0, fmt.Errorf("%w: keep too long", backend.ErrInvalid)
 			}
 			return w.write()
+		})
+	}},
+	{"a listing of what is over", "keep", func(s *memory.Store, f *fork) {
+		var mu sync.Mutex
+		over := map[string]backend.Entry{}
+		dropsAfter(s, f, func(keep time.Duration) time.Duration { return keep })
+		get := f.get
+		f.get = func(ctx context.Context, key string) (backend.Entry, error) {
+			before, _ := s.Get(ctx, key)
+			e, err := get(ctx, key)
+			if before.Revision != 0 && errors.Is(err, backend.ErrNotFound) {
+				mu.Lock()
+				defer mu.Unlock()
+				over[key] = before
+			}
+			return e, err
+		}
+		listed(func(all []backend.Entry) []backend.Entry {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.AppendSeq(all, maps.Values(over))
+		})(s, f)
+	}},
+	{"the keep of a deleted entry ends that of the next", "keep", func(s *memory.Store, f *fork) {
+		deleted := recorded(s, f)
+		f.sets(func(w write) (uint64, error) {
+			revision, err := w.write()
+			if err == nil && w.keep > 0 {
+				time.AfterFunc(w.keep, func() {
+					if last, ok := deleted.last(w.key); ok && last.Revision == revision {
+						s.CompareAndDelete(bg, w.key, current(s, w.key))
+					}
+				})
+			}
+			return revision, err
 		})
 	}},
 }

@@ -19,7 +19,7 @@ import (
 var ofKeys = []mutant{
 	{"keys folded by case", "keys", keyed(strings.ToLower)},
 	{"keys normalised in Unicode", "keys", keyed(strings.NewReplacer("e\u0301", "é", "\u212a", "K", "ﬁ", "fi").Replace)},
-	{"keys without control characters", "keys", keyed(func(key string) string {
+	{"keys without control characters", "each odd key", keyed(func(key string) string {
 		return strings.Map(func(c rune) rune {
 			if unicode.IsControl(c) {
 				return -1
@@ -82,11 +82,22 @@ var ofKeys = []mutant{
 	{"a store that is full with a thousand keys", "many keys", func(s *memory.Store, f *fork) {
 		var n atomic.Int32
 		f.sets(func(w write) (uint64, error) {
-			if w.expected == 0 && n.Add(1) > 1000 {
+			if w.expected == 0 && n.Load() >= 1000 {
 				return 0, fmt.Errorf("%w: full", backend.ErrUnavailable)
 			}
-			return w.write()
+			revision, err := w.write()
+			if err == nil && w.expected == 0 {
+				n.Add(1)
+			}
+			return revision, err
 		})
+		f.remove = func(ctx context.Context, key string, expected uint64) error {
+			err := s.CompareAndDelete(ctx, key, expected)
+			if err == nil {
+				n.Add(-1)
+			}
+			return err
+		}
 	}},
 	{"a store that closes when it has had enough", "many keys", func(s *memory.Store, f *fork) {
 		var n atomic.Int32
@@ -95,6 +106,25 @@ var ofKeys = []mutant{
 				return 0, backend.ErrClosed
 			}
 			return w.write()
+		})
+	}},
+	{"only the newest three megabytes are remembered", "many keys", func(s *memory.Store, f *fork) {
+		var mu sync.Mutex
+		var order []write
+		size := 0
+		f.sets(func(w write) (uint64, error) {
+			revision, err := w.write()
+			if err != nil || w.expected != 0 {
+				return revision, err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, w)
+			for size += len(w.value); size > 3<<20 && len(order) > 1; order = order[1:] {
+				size -= len(order[0].value)
+				s.CompareAndDelete(bg, order[0].key, order[0].now())
+			}
+			return revision, err
 		})
 	}},
 }

@@ -3,7 +3,6 @@ package conformance_test
 import (
 	"context"
 	"iter"
-	"slices"
 	"strings"
 	"sync"
 
@@ -84,28 +83,6 @@ var ofLists = []mutant{
 			}
 		}
 	}},
-	{"list by pattern instead of prefix", "list", func(s *memory.Store, f *fork) {
-		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
-			if before, _, ok := strings.Cut(prefix, "%"); ok {
-				prefix = before
-			}
-			return s.List(ctx, prefix)
-		}
-	}},
-	{"list that compares without case", "list", func(s *memory.Store, f *fork) {
-		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
-			return func(yield func(backend.Entry, error) bool) {
-				for e, err := range s.List(ctx, "") {
-					if err == nil && !strings.HasPrefix(strings.ToLower(e.Key), strings.ToLower(prefix)) {
-						continue
-					}
-					if !yield(e, err) {
-						return
-					}
-				}
-			}
-		}
-	}},
 	{"list that shows the deleted at revision 0", "list", func(s *memory.Store, f *fork) {
 		deleted := recorded(s, f)
 		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
@@ -124,37 +101,6 @@ var ofLists = []mutant{
 		}
 	}},
 	{"list that is behind", "list", func(s *memory.Store, f *fork) { f.list = everyOther(s) }},
-	{"list of all by an empty prefix is empty", "long list", func(s *memory.Store, f *fork) {
-		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
-			if prefix == "" {
-				return func(func(backend.Entry, error) bool) {}
-			}
-			return s.List(ctx, prefix)
-		}
-	}},
-	{"list that ends after a page of 100", "long list", listed(func(all []backend.Entry) []backend.Entry { return all[:min(len(all), 100)] })},
-	{"list that ends after a page of 1000", "long list", listed(func(all []backend.Entry) []backend.Entry { return all[:min(len(all), 1000)] })},
-	{"list that ends after four megabytes", "long list", listed(func(all []backend.Entry) []backend.Entry {
-		size := 0
-		for i, e := range all {
-			if size += len(e.Value); size > 4<<20 {
-				return all[:i]
-			}
-		}
-		return all
-	})},
-	{"list that repeats where a page begins", "long list", listed(func(all []backend.Entry) []backend.Entry {
-		if len(all) > 256 {
-			all = slices.Insert(all, 256, all[255])
-		}
-		return all
-	})},
-	{"list that misses where a page begins", "long list", listed(func(all []backend.Entry) []backend.Entry {
-		if len(all) > 256 {
-			all = slices.Delete(all, 256, 257)
-		}
-		return all
-	})},
 	{"list that holds a lock which a writer needs", "list while writing", func(s *memory.Store, f *fork) {
 		var mu sync.RWMutex
 		f.list = lockedWhile(s, &mu)
@@ -172,6 +118,24 @@ var ofLists = []mutant{
 				defer mu.Unlock()
 				s.List(ctx, prefix)(yield)
 			}
+		}
+	}},
+	{"list that holds a lock which a deletion needs", "list while writing", func(s *memory.Store, f *fork) {
+		var mu sync.RWMutex
+		f.list = lockedWhile(s, &mu)
+		f.remove = func(ctx context.Context, key string, expected uint64) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return s.CompareAndDelete(ctx, key, expected)
+		}
+	}},
+	{"list that holds a lock which a watch needs", "list while writing", func(s *memory.Store, f *fork) {
+		var mu sync.RWMutex
+		f.list = lockedWhile(s, &mu)
+		f.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return s.Watch(ctx, key)
 		}
 	}},
 	{"list that misses what is written meanwhile", "list while writing", listing(func(s *memory.Store, _ context.Context, e backend.Entry) bool {

@@ -26,6 +26,20 @@ var ofManyWrites = []mutant{
 			r.next[key] -= 2
 		}
 	})},
+	{"revisions forgotten after a thousand deletions", "many keys", func(s *memory.Store, f *fork) {
+		var order []string // of deletion
+		renumbered(func(r *renumbering, key string, deleted bool) {
+			if !deleted {
+				return
+			}
+			if order = append(order, key); len(order) > 1000 {
+				if current(s, order[0]) == 0 {
+					r.next[order[0]] = 0
+				}
+				order = order[1:]
+			}
+		})(s, f)
+	}},
 	{"revisions that are times", "revisions", func(s *memory.Store, f *fork) {
 		renumbered(func(*renumbering, string, bool) {})(s, f)
 		set := f.set
@@ -88,6 +102,22 @@ var ofManyWrites = []mutant{
 			return w.write()
 		})
 	}},
+	{"one creation in fifty overwrites", "many conflicts", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			if now := w.now(); now != 0 && w.expected == 0 && rand.IntN(50) == 0 {
+				w.expected = now
+			}
+			return w.write()
+		})
+	}},
+	{"one write in fifty creates at a revision", "many conflicts", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			if w.now() == 0 && rand.IntN(50) == 0 {
+				w.expected = 0
+			}
+			return w.write()
+		})
+	}},
 	{"one deletion in a hundred is not compared", "many conflicts", func(s *memory.Store, f *fork) {
 		var n atomic.Int32
 		f.remove = func(ctx context.Context, key string, expected uint64) error {
@@ -95,6 +125,15 @@ var ofManyWrites = []mutant{
 				expected = now
 			}
 			return s.CompareAndDelete(ctx, key, expected)
+		}
+	}},
+	{"one deletion in fifty of nothing succeeds", "many conflicts", func(s *memory.Store, f *fork) {
+		f.remove = func(ctx context.Context, key string, expected uint64) error {
+			err := s.CompareAndDelete(ctx, key, expected)
+			if errors.Is(err, backend.ErrNotFound) && rand.IntN(50) == 0 {
+				return nil
+			}
+			return err
 		}
 	}},
 	{"a deletion after a conflict is not done", "model", func(s *memory.Store, f *fork) {

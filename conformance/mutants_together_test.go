@@ -12,7 +12,7 @@ import (
 	"github.com/ailease/lease/backends/memory"
 )
 
-// Stores with a fault of concurrent calls, of handles and of a crash.
+// Stores with a fault of concurrent calls.
 
 var ofConcurrency = []mutant{
 	{"read-then-write without atomicity", "race to create", func(s *memory.Store, f *fork) {
@@ -41,65 +41,6 @@ var ofConcurrency = []mutant{
 	}},
 	{"stale read after an acknowledged write", "fresh reads", func(s *memory.Store, f *fork) {
 		staleGet(s, f)
-	}},
-	{"stale read from another connection", "fresh reads elsewhere", func(s *memory.Store, f *fork) {
-		f.second = func() backend.Backend {
-			other := &fork{Store: s}
-			staleGet(s, other)
-			return other
-		}
-	}},
-	{"two handles on one store that do not see each other", "two handles", func(s *memory.Store, f *fork) {
-		f.second = func() backend.Backend { return memory.New() }
-	}},
-	{"two handles that compare for themselves", "race of handles", func(s *memory.Store, f *fork) {
-		// Each handle has a lock of its own around a read and a write.
-		locked := func(f *fork) *fork {
-			var mu sync.Mutex
-			f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				if current(s, key) != expected {
-					return 0, backend.ErrConflict
-				}
-				time.Sleep(20 * time.Microsecond)
-				return s.CompareAndSet(ctx, key, current(s, key), value, keep)
-			}
-			return f
-		}
-		locked(f)
-		f.second = func() backend.Backend { return locked(&fork{Store: s}) }
-	}},
-	{"acknowledged write lost in a crash", "crash", func(s *memory.Store, f *fork) {
-		var mu sync.Mutex
-		var last string
-		f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			revision, err := s.CompareAndSet(ctx, key, expected, value, keep)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				last = key
-			}
-			return revision, err
-		}
-		f.reopen = func() backend.Backend {
-			s.CompareAndDelete(bg, last, current(s, last))
-			return f
-		}
-	}},
-	{"revisions that begin anew after a crash", "crash", func(s *memory.Store, f *fork) {
-		renumbered(func(*renumbering, string, bool) {})(s, f)
-		set := f.set
-		crashed := false
-		f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			if crashed && expected == 0 {
-				f.numbers.mu.Lock()
-				f.numbers.next[key] = 0
-				f.numbers.mu.Unlock()
-			}
-			return set(ctx, key, expected, value, keep)
-		}
-		f.reopen = func() backend.Backend { crashed = true; return f }
 	}},
 	{"two deletions at one revision both succeed", "race to delete", func(s *memory.Store, f *fork) {
 		f.remove = func(ctx context.Context, key string, expected uint64) error {
@@ -212,11 +153,15 @@ var ofConcurrency = []mutant{
 			return []backend.Entry{e}
 		})
 	}},
-	{"a listing that lags behind another handle", "two handles", func(s *memory.Store, f *fork) {
-		f.second = func() backend.Backend {
-			other := &fork{Store: s}
-			other.list = everyOther(s)
-			return other
-		}
+	{"more than fifty writes at once are turned away", "many keys", func(s *memory.Store, f *fork) {
+		var under atomic.Int32
+		f.sets(func(w write) (uint64, error) {
+			defer under.Add(-1)
+			if under.Add(1) > 50 {
+				return 0, errors.New("too many connections")
+			}
+			time.Sleep(100 * time.Microsecond)
+			return w.write()
+		})
 	}},
 }

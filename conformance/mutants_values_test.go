@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
@@ -156,6 +157,36 @@ var ofValues = []mutant{
 			return []backend.Entry{shared.(backend.Entry)}
 		})
 	}},
+	{"watches that share the changes they send", "aliasing", func(s *memory.Store, f *fork) {
+		var sent sync.Map
+		f.watch = relayed(s, func(states []backend.Entry) []backend.Entry {
+			e := states[len(states)-1]
+			if len(states) > 1 {
+				shared, _ := sent.LoadOrStore(fmt.Sprint(e.Key, e.Revision), e)
+				e = shared.(backend.Entry)
+			}
+			return []backend.Entry{e}
+		})
+	}},
+	{"an update's bytes shared with the caller", "aliasing", func(s *memory.Store, f *fork) {
+		var given sync.Map
+		f.sets(func(w write) (uint64, error) {
+			revision, err := w.write()
+			if err == nil {
+				if given.Delete(w.key); w.expected != 0 {
+					given.Store(w.key, w.value)
+				}
+			}
+			return revision, err
+		})
+		f.get = func(ctx context.Context, key string) (backend.Entry, error) {
+			e, err := s.Get(ctx, key)
+			if v, ok := given.Load(key); ok && err == nil {
+				e.Value = bytes.Clone(v.([]byte))
+			}
+			return e, err
+		}
+	}},
 	{"what is refused is written as far as it goes", "invalid", func(s *memory.Store, f *fork) {
 		f.sets(func(w write) (uint64, error) {
 			revision, err := w.write()
@@ -187,4 +218,19 @@ var ofValues = []mutant{
 			return s.CompareAndDelete(ctx, key, expected)
 		}
 	}},
+	{"a watch of an impossible key begins", "invalid", func(s *memory.Store, f *fork) {
+		f.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
+			if backend.CheckKey(key) != nil {
+				return only(ctx, backend.Entry{Key: key}), nil
+			}
+			return s.Watch(ctx, key)
+		}
+	}},
+	{"surrogates pass for UTF-8", "invalid", mended(func(key string) string { return strings.ReplaceAll(key, "\xed\xa0\x80", "?") })},
+	{"the limit of keys is counted in characters", "invalid", mended(func(key string) string {
+		if len(key) > backend.MaxKeyBytes && utf8.RuneCountInString(key) <= backend.MaxKeyBytes {
+			return strings.ReplaceAll(key, "é", "e")
+		}
+		return key
+	})},
 }

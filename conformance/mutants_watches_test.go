@@ -67,6 +67,34 @@ var ofWatches = []mutant{
 	{"watch that is silent", "watch", func(s *memory.Store, f *fork) {
 		f.watch = relayed(s, func([]backend.Entry) []backend.Entry { return nil })
 	}},
+	{"watch that sends its first state for ever", "watch", func(s *memory.Store, f *fork) {
+		f.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
+			states, err := s.Watch(ctx, key)
+			if err != nil {
+				return nil, err
+			}
+			e, to := <-states, make(chan backend.Entry)
+			go func() {
+				defer close(to)
+				for ctx.Err() == nil {
+					select {
+					case to <- e:
+					case <-ctx.Done():
+					}
+				}
+			}()
+			return to, nil
+		}
+	}},
+	{"watch that sends changes without their values", "watch", func(s *memory.Store, f *fork) {
+		f.watch = relayed(s, func(states []backend.Entry) []backend.Entry {
+			e := states[len(states)-1]
+			if len(states) > 1 {
+				e.Value = nil
+			}
+			return []backend.Entry{e}
+		})
+	}},
 	{"watch that sends changes alone", "watch", func(s *memory.Store, f *fork) {
 		f.watch = relayed(s, func(states []backend.Entry) []backend.Entry {
 			if len(states) == 1 {
@@ -185,5 +213,44 @@ var ofWatches = []mutant{
 			}()
 			return to, nil
 		}
+	}},
+	{"no more than eight watches of a key are told", "many watches", func(s *memory.Store, f *fork) {
+		var mu sync.Mutex
+		n := map[string]int{}
+		f.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if n[key] < 8 {
+				n[key]++
+				context.AfterFunc(ctx, func() {
+					mu.Lock()
+					defer mu.Unlock()
+					n[key]--
+				})
+				return s.Watch(ctx, key)
+			}
+			return relayed(s, func(states []backend.Entry) []backend.Entry {
+				if len(states) > 1 {
+					return nil
+				}
+				return states
+			})(ctx, key)
+		}
+	}},
+	{"a write panics if a watch ends meanwhile", "watch under load", func(s *memory.Store, f *fork) {
+		var ended sync.Map // by key
+		f.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
+			context.AfterFunc(ctx, func() { ended.Store(key, true) })
+			return s.Watch(ctx, key)
+		}
+		f.sets(func(w write) (uint64, error) {
+			ended.Delete(w.key)
+			revision, err := w.write()
+			time.Sleep(50 * time.Microsecond) // here the end of a watch comes in
+			if _, ok := ended.Load(w.key); ok {
+				panic("send on closed channel")
+			}
+			return revision, err
+		})
 	}},
 }

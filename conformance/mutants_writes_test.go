@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -216,5 +218,45 @@ var ofWrites = []mutant{
 			}
 			return e, err
 		}
+	}},
+	{"an absent key is created at a multiple of 2^32", "absent", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			if w.now() == 0 && uint32(w.expected) == 0 {
+				w.expected = 0
+			}
+			return w.write()
+		})
+	}},
+	{"compare-and-set compares all but the sign", "update", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			if now := w.now(); now != 0 && w.expected<<1 == now<<1 {
+				w.expected = now
+			}
+			return w.write()
+		})
+	}},
+	{"the last compare-and-set succeeds again", "conflict", func(s *memory.Store, f *fork) {
+		var mu sync.Mutex
+		last := map[string]write{} // that succeeded, by key
+		at := map[string]uint64{}  // the revision that it returned
+		f.sets(func(w write) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			before, ok := last[w.key]
+			revision, err := w.write()
+			switch {
+			case err == nil:
+				last[w.key], at[w.key] = w, revision
+			case ok && errors.Is(err, backend.ErrConflict) && before.expected == w.expected && w.now() == at[w.key]:
+				return at[w.key], nil
+			}
+			return revision, err
+		})
+	}},
+	{"a call that ends its caller's goroutine", "create", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			runtime.Goexit()
+			return w.write()
+		})
 	}},
 }

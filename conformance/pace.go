@@ -16,10 +16,11 @@ const generous = 16
 type waitFor uint8
 
 const (
-	aCall    waitFor = iota // an answer to one of the three methods, or to Watch or Close
-	aListing                // the next entry of a listing, or its end
-	aState                  // a later state from a watch
-	anEnd                   // the closing of a watch's channel
+	aCall      waitFor = iota // an answer to one of the three methods, or to Watch or Close
+	aListing                  // the next entry of a listing, or its end
+	aState                    // a later state from a watch
+	anEnd                     // the closing of a watch's channel
+	aReopening                // the store as it is found after a crash
 	waitsFor
 )
 
@@ -40,9 +41,9 @@ func (p *pace) answered(k waitFor, took time.Duration) {
 	p.longest[k] = max(p.longest[k], took, 1)
 }
 
-// patience is how long a step of a kind may take: a multiple of what the longest took so far. A
-// store that polls for changes may take longer for the first of them than its calls suggest. Once
-// the store has kept the suite waiting in vain, the suite has less time for it.
+// patience is how long a step of a kind may take: a multiple of what the longest took so far. If
+// there was none of its kind, that is the longest call. Once the store has kept the suite waiting
+// in vain, the suite has less time for it.
 func (p *pace) patience(k waitFor) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,14 +51,11 @@ func (p *pace) patience(k waitFor) time.Duration {
 	if longest == 0 {
 		longest = p.longest[aCall]
 	}
-	d := min(max(generous*longest, p.least), 4*p.least)
-	switch {
-	case p.told:
-		return max(min(generous*longest, d), p.least/4)
-	case k == aState && p.longest[k] == 0:
-		return max(d, 2*p.least)
+	least := p.least
+	if p.told {
+		least /= 8
 	}
-	return d
+	return min(max(generous*longest, least), 4*p.least)
 }
 
 // tooLong says that the store kept the suite waiting.

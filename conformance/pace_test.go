@@ -21,11 +21,11 @@ func TestPatience(t *testing.T) {
 		{"its calls are slow", []time.Duration{500 * time.Millisecond}, 0, false, aCall, 8 * time.Second},
 		{"its calls are very slow", []time.Duration{time.Minute}, 0, false, aCall, 20 * time.Second},
 		{"what is known of calls holds for listings", []time.Duration{500 * time.Millisecond}, 0, false, aListing, 8 * time.Second},
-		{"a store may poll for changes", []time.Duration{time.Microsecond}, 0, false, aState, 10 * time.Second},
+		{"no watch has told of anything yet", []time.Duration{500 * time.Millisecond}, 0, false, aState, 8 * time.Second},
 		{"its watch has told at once", []time.Duration{time.Microsecond}, time.Millisecond, false, aState, least},
 		{"its watch has told late", []time.Duration{time.Microsecond}, 400 * time.Millisecond, false, aState, 6400 * time.Millisecond},
-		{"it has blocked before", []time.Duration{time.Microsecond}, 0, true, aCall, 1250 * time.Millisecond},
-		{"its watch was silent before", []time.Duration{time.Microsecond}, 0, true, aState, 1250 * time.Millisecond},
+		{"it has blocked before", []time.Duration{time.Microsecond}, 0, true, aCall, 625 * time.Millisecond},
+		{"its watch was silent before", []time.Duration{time.Microsecond}, 0, true, aState, 625 * time.Millisecond},
 		{"it has blocked before, and is slow", []time.Duration{200 * time.Millisecond}, 0, true, aCall, 3200 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

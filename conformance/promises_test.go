@@ -29,7 +29,7 @@ var contract = slices.Concat(ofEntries, ofBackends, ofCapabilities)
 
 // ofEntries is what it says of limits, errors and entries.
 var ofEntries = []promise{
-	{sentence: "Limits that every backend must accept.", by: []string{"values", "long list", "keys", "model", "watch keys"}, mutants: []string{
+	{sentence: "Limits that every backend must accept.", by: []string{"values", "long list", "keys", "model", "watch keys", "many keys"}, mutants: []string{
 		"values of more than half a megabyte are refused",
 		"keys of more than a kilobyte are refused",
 		"a panic over a large value",
@@ -37,6 +37,8 @@ var ofEntries = []promise{
 	{sentence: "What lies beyond them is refused with ErrInvalid before anything is written.", by: []string{"invalid"}, mutants: []string{
 		"limits not checked",
 		"an impossible key is absent",
+		"a watch of an impossible key begins",
+		"the limit of keys is counted in characters",
 	}},
 	{sentence: "Errors to test for with errors.Is. A backend wraps them with what it knows.", why: explains},
 	{sentence: "For a CompareAndSet or CompareAndDelete that returns any error other than these, or that returns because its context ended, the outcome is unknown: the write may have been applied, or may still be.", why: allows},
@@ -64,6 +66,7 @@ var ofEntries = []promise{
 	{sentence: "Nothing was written,", by: []string{"cut short"}, mutants: []string{
 		"unavailable when the context ends, but written",
 		"unavailable when the context ends, but deleted",
+		"unavailable when the context ends, but updated",
 	}},
 	{sentence: "nor will be: a backend that is not sure of that returns another error.", by: []string{"cut short"}, mutants: []string{
 		"unavailable when the context ends, and written later",
@@ -87,7 +90,7 @@ var ofEntries = []promise{
 		"a read in two steps",
 		"an entry without its key",
 	}},
-	{sentence: "Value is opaque, up to MaxValueBytes, and may be empty.", by: []string{"values", "create", "conflict", "delete", "keys", "aliasing", "model", "two handles", "watch", "cut short"}, mutants: []string{
+	{sentence: "Value is opaque, up to MaxValueBytes, and may be empty.", by: []string{"values", "create", "conflict", "delete", "keys", "aliasing", "model", "two handles", "watch", "cut short", "each odd key", "watch elsewhere", "each odd prefix"}, mutants: []string{
 		"zeros trimmed from a value's end",
 		"values made valid UTF-8",
 		"empty value confused with none",
@@ -100,22 +103,25 @@ var ofEntries = []promise{
 		"a listing whose values lie side by side",
 		"a listing that uses a value's bytes again",
 		"watches that share what they send",
+		"watches that share the changes they send",
 	}},
-	{sentence: "Revision is greater than 0", by: []string{"list", "two handles", "list while writing"}, mutants: []string{
+	{sentence: "Revision is greater than 0", by: []string{"list", "two handles", "list while writing", "long list", "closed"}, mutants: []string{
 		"list that shows the deleted at revision 0",
 		"a deleted key is found at revision 0",
 	}},
 	{sentence: "and grows with every write of the key,", by: []string{"many writes", "whole states", "unread watch", "strangers"}, mutants: []string{
 		"revisions of a single byte",
 		"revisions that are times",
+		"handles with revisions of their own",
 	}},
 	{sentence: "also across deletion and expiry:", by: []string{"keep"}, mutants: []string{
 		"revision reused after expiry",
 		"revision not growing",
 	}},
-	{sentence: "a revision once used for a key is never used for it again.", by: []string{"crash"}, mutants: []string{
+	{sentence: "a revision once used for a key is never used for it again.", by: []string{"many keys", "crash"}, mutants: []string{
 		"revisions that begin anew after a crash",
 		"revision reused after delete",
+		"revisions forgotten after a thousand deletions",
 	}},
 	{sentence: "That is what makes a revision fit to serve as a fencing token.", why: explains},
 	{sentence: "Revisions need not be consecutive.", why: allows},

@@ -13,7 +13,8 @@ type opened struct {
 	first  backend.Backend
 	second backend.Backend // may be nil
 	reopen func(crashed backend.Backend) backend.Backend
-	renew  func() // replaces first and second by handles on a new store
+	renew  func()      // replaces first and second by handles on a new store
+	gaveUp func() bool // the test has failed, or skips the rest
 	pace   *pace
 	later  []lateLook
 }
@@ -38,10 +39,11 @@ var properties = []property{
 	{name: "many writes", promise: "revisions go on growing, and every write is read back, however often a key is written", once: manyWritesOfOne},
 	{name: "many conflicts", promise: "of any number of calls at a wrong revision none is let through", once: manyConflicts},
 	{name: "keys", promise: "keys are told apart by their bytes: case, normalisation, length and odd characters matter, prefixes do not", each: keys},
-	{name: "many keys", promise: "the store holds as many keys as are written", once: manyKeys},
+	{name: "each odd key", promise: "keys are told apart by their bytes, however odd", once: eachKey},
+	{name: "many keys", promise: "the store holds as many keys as are written, and their revisions grow although as many were deleted", once: manyKeys},
 	{name: "values", promise: "a value comes back byte for byte, from empty to 1 MiB", each: values},
 	{name: "aliasing", promise: "the backend shares no value's bytes with its caller, on the way in or out", each: aliasing},
-	{name: "invalid", promise: "arguments outside the limits are refused with ErrInvalid, and nothing is written", each: invalid},
+	{name: "invalid", promise: "arguments outside the limits are refused with ErrInvalid, and nothing is written", once: invalid},
 	{name: "keep", promise: "an entry stays readable for its keep, for ever if that is 0, and every write sets it anew; revisions grow also across its end", once: keep},
 	{name: "long keeps", promise: "a keep of any length, up to the longest Duration, keeps the entry readable", each: longKeeps},
 	{name: "model", promise: "any sequence of calls behaves like a map with compare-and-set", each: model},
@@ -59,12 +61,14 @@ var properties = []property{
 	{name: "watch elsewhere", promise: "a watch comes to the last state also if it was written through another handle", needs: secondHandle, each: watchElsewhere},
 	{name: "crash", promise: "what was acknowledged is there after a crash, what was deleted is not, and revisions go on growing", needs: crash, once: afterCrash},
 	{name: "list", promise: "List yields each live key with the prefix exactly once, as it stands", needs: lister, each: list},
-	{name: "long list", promise: "List yields each of any number of keys exactly once, whatever the size of their values", needs: lister, once: longList},
+	{name: "each odd prefix", promise: "List goes by the bytes of its prefix, however odd or long", needs: lister, once: eachPrefix},
+	{name: "long list", promise: "List yields each of any number of keys exactly once, whatever the size of their values, and whatever is written meanwhile", needs: lister, once: longList},
+	{name: "many lists", promise: "each of any number of listings is whole, and one that is broken off leaves nothing behind", needs: lister, once: manyLists},
 	{name: "list while writing", promise: "a key that is there all the while is listed exactly once, whatever is written meanwhile, and the caller may write while it lists", needs: lister, each: listWhileWriting},
 	{name: "list cut short", promise: "List ends when its caller breaks off, or with an error when its context ends, and holds nothing afterwards", needs: lister, each: listCutShort},
 	{name: "watch", promise: "Watch sends the newest state first, then later ones, never an earlier one, and always the last", needs: watcher, each: watch},
 	{name: "watch keys", promise: "a watch tells of its key alone, by its bytes", needs: watcher, each: watchKeys},
-	{name: "watch under load", promise: "a watch never goes back in time, whatever is written meanwhile, and always comes to the last state", needs: watcher, each: watchUnderLoad},
+	{name: "watch under load", promise: "a watch never goes back in time, whatever is written meanwhile, always comes to the last state, and may begin and end at any time", needs: watcher, each: watchUnderLoad},
 	{name: "unread watch", promise: "a watch that nobody reads holds nobody up, and comes to the last state when it is read", needs: watcher, once: unread},
 	{name: "many watches", promise: "each of any number of watches tells of its key", needs: watcher, once: manyWatches},
 	{name: "watch ends", promise: "when its context ends, a watch closes its channel and leaves nothing running", needs: watcher, once: watchEnds},

@@ -14,6 +14,16 @@ import (
 // smallValue draws a value of a few bytes, sometimes none.
 func smallValue() *rapid.Generator[[]byte] { return rapid.SliceOfN(rapid.Byte(), 0, 8) }
 
+// wrongRevisions are the revisions that a store is most apt to take for the right one: its
+// neighbours, those that differ by the width of a counter or in the sign, and the greatest.
+func wrongRevisions(right uint64) []uint64 {
+	all := []uint64{right + 1, right + 1<<8, right + 1<<16, right + 1<<32, right ^ 1<<63, math.MaxInt64, math.MaxUint64}
+	if right > 1 {
+		all = append(all, right-1)
+	}
+	return all
+}
+
 // wrongRevision draws a revision that is not right: a near one, one that differs in a single bit,
 // as a store with narrower numbers does not notice, the greatest, or any. 0 may be among them.
 func wrongRevision(t *rapid.T, right uint64) uint64 {
@@ -21,7 +31,7 @@ func wrongRevision(t *rapid.T, right uint64) uint64 {
 	return rapid.OneOf(
 		rapid.Uint64Range(0, right+3),
 		bits, bits,
-		rapid.SampledFrom([]uint64{math.MaxUint64, math.MaxInt64, right + 256, right + math.MaxUint32 + 1}),
+		rapid.SampledFrom(wrongRevisions(right)),
 		rapid.Uint64(),
 	).Filter(func(r uint64) bool { return r != right }).Draw(t, "wrong revision")
 }
@@ -29,7 +39,7 @@ func wrongRevision(t *rapid.T, right uint64) uint64 {
 func absent(s *subject, t *rapid.T) {
 	key := s.key("k")
 	s.holds(key, 0, nil)
-	expected := max(1, rapid.Uint64().Draw(t, "expected"))
+	expected := wrongRevision(t, 0)
 	s.mustNotDelete(key, expected, backend.ErrNotFound, "which is absent,")
 	if _, ok := s.set(key, expected, smallValue().Draw(t, "value"), 0); ok {
 		s.broken("CompareAndSet of an absent key at revision %d succeeded", expected)
@@ -56,9 +66,10 @@ func update(s *subject, t *rapid.T) {
 		s.holds(key, revision, value)
 	}
 	before := s.get(key)
-	wrong := wrongRevision(t, revision)
-	if _, ok := s.set(key, wrong, []byte("wrong"), 0); ok {
-		s.broken("CompareAndSet at revision %d succeeded, the key was at %d", wrong, revision)
+	for _, wrong := range append(wrongRevisions(revision), wrongRevision(t, revision)) {
+		if _, ok := s.set(key, wrong, []byte("wrong"), 0); ok {
+			s.broken("CompareAndSet at revision %d succeeded, the key was at %d", wrong, revision)
+		}
 	}
 	s.holds(key, revision, before.Value)
 }
@@ -76,6 +87,9 @@ func conflict(s *subject, t *rapid.T) {
 		next, ok := s.set(key, expected, v, 0)
 		if ok {
 			revision, value = next, v
+			if _, again := s.set(key, expected, v, 0); again {
+				s.broken("the same CompareAndSet succeeded twice, at the one revision %d", expected)
+			}
 		}
 		s.holds(key, revision, value)
 	}

@@ -178,9 +178,11 @@ func (s *subject) together(n int, f func(i int)) {
 	start := make(chan struct{})
 	for i := range n {
 		wg.Go(func() {
-			defer s.catch(nil)
+			finished := false
+			defer s.catch(&finished, nil)
 			<-start
 			f(i)
+			finished = true
 		})
 	}
 	close(start)

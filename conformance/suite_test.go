@@ -21,6 +21,8 @@ import (
 // own, this test binary, since it must fail there.
 const mutantEnv = "AILEASE_CONFORMANCE_MUTANT"
 
+var times = flag.Int("conformance.times", 1, "how often each mutant is put to its property, each time with other cases")
+
 // TestOneMutant is what such a process runs: the property that must find the mutant, and then the
 // others, which look at fewer cases. Without a mutant it puts a fork without a fault to the suite.
 func TestOneMutant(t *testing.T) {
@@ -49,32 +51,41 @@ type verdict struct {
 	mutant
 	output string
 	caught bool     // with the promise of its property
-	also   []string // the other properties that fail
+	also   []string // the other properties that fail, if it is meant to fail alone
 }
 
-// putToTheSuite runs the suite with m. The seed is fixed so that the test always draws the same.
-func putToTheSuite(t *testing.T, m mutant) verdict {
+// putToTheSuite runs the suite with m: its property as often as is asked for, and, if m is meant to
+// fail alone, the others once.
+func putToTheSuite(t *testing.T, m mutant, alone bool) verdict {
 	t.Helper()
-	out, err := runMutant(t, m.name, "-test.run=^TestOneMutant$", "-rapid.shrinktime=300ms")
-	v := verdict{mutant: m, output: out}
-	v.caught = err != nil && failed(v.output, "its_property", m.caughtBy) &&
-		strings.Contains(v.output, "broken promise: "+conformance.Promise(m.caughtBy)+"\n")
-	for _, p := range conformance.Names() {
-		if failed(v.output, "another", p) {
-			v.also = append(v.also, p)
+	v := verdict{mutant: m, caught: true}
+	for seed := 1; seed <= *times && v.caught; seed++ {
+		tests := "^TestOneMutant$/^its"
+		if alone && seed == 1 {
+			tests = "^TestOneMutant$"
+		}
+		out, err := runMutant(t, m.name, seed, "-test.run="+tests, "-rapid.shrinktime=300ms")
+		v.output = out
+		v.caught = err != nil && failed(out, "its_property", m.caughtBy) &&
+			strings.Contains(out, "broken promise: "+conformance.Promise(m.caughtBy)+"\n")
+		for _, p := range conformance.Names() {
+			if failed(out, "another", p) {
+				v.also = append(v.also, p)
+			}
 		}
 	}
 	return v
 }
 
-// runMutant runs TestOneMutant in a process of its own, with flags.
-func runMutant(t *testing.T, name string, flags ...string) (output string, err error) {
+// runMutant runs TestOneMutant in a process of its own, with flags. With one seed it always draws
+// the same.
+func runMutant(t *testing.T, name string, seed int, flags ...string) (output string, err error) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags = append(flags, "-test.timeout=120s", "-rapid.nofailfile", "-rapid.seed=1")
+	flags = append(flags, "-test.timeout=120s", "-rapid.nofailfile", fmt.Sprint("-rapid.seed=", seed))
 	c := exec.CommandContext(t.Context(), exe, flags...)
 	c.Env = append(os.Environ(), mutantEnv+"="+name)
 	out, err := c.CombinedOutput()
@@ -95,6 +106,12 @@ func ofAllMutants(t *testing.T) []verdict {
 	if verdicts != nil {
 		return verdicts
 	}
+	alone := map[string]bool{}
+	for _, p := range contract {
+		if len(p.mutants) > 0 {
+			alone[p.mutants[0]] = true
+		}
+	}
 	all := make([]verdict, len(mutants))
 	free := make(chan struct{}, 4) // much of the time they wait
 	var wg sync.WaitGroup
@@ -105,7 +122,7 @@ func ofAllMutants(t *testing.T) []verdict {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			all[i] = putToTheSuite(t, m)
+			all[i] = putToTheSuite(t, m, alone[m.name])
 		})
 	}
 	wg.Wait()
@@ -125,7 +142,7 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("%d mutants written, %d caught:\n%s", len(mutants), len(table), strings.Join(table, "\n"))
+	t.Logf("%d mutants written, %d caught, %d of %d times each:\n%s", len(mutants), len(table), *times, *times, strings.Join(table, "\n"))
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)

@@ -56,6 +56,14 @@ func keep(s *subject) {
 			begun := time.Now()
 			revision, _ := s.set(key, 0, nil, short)
 			set(key, revision, again, begun.Add(short))
+
+			key = s.key(fmt.Sprint("deleted, and made anew for ", again, " ", i))
+			revision = s.mustKeep(key, 0, nil, short)
+			if err := s.tryDelete(s.ctx, key, revision); err == nil {
+				set(key, 0, again, always)
+			} else if time.Now().Before(begun.Add(short)) {
+				s.broken("CompareAndDelete %s at its revision failed: %v", show(key), err)
+			}
 		}
 		key := s.key(fmt.Sprint("shortened", i))
 		set(key, s.mustSet(key, 0, nil), short, always)
@@ -81,6 +89,11 @@ func keep(s *subject) {
 				s.broken("%s is absent, and was written at the revision that it had before", show(old.key))
 			}
 			s.mustNotDelete(old.key, old.revision, backend.ErrNotFound, "whose keep has ended, and which is absent,")
+			if _, ok := backend.As[backend.Lister](s.b); ok {
+				if e := s.all(old.key, nil)[old.key]; e.Revision != 0 {
+					s.broken("%s is absent, and List shows %s", show(old.key), showEntry(e, nil))
+				}
+			}
 		}
 		if revision := s.mustSet(old.key, s.get(old.key).Revision, nil); revision <= old.revision {
 			s.broken("%s got revision %d after its keep had ended, and had %d before", show(old.key), revision, old.revision)

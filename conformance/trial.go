@@ -59,7 +59,7 @@ func (tr *trial) check() (hint string) {
 			b := tr.try(func(s *subject) { tr.p.each(s, t) })
 			tr.keep(b)
 			if b != nil && b.spoilt {
-				tr.renewed(b)
+				tr.opening(b.text)
 			}
 			switch {
 			case b == nil:
@@ -106,7 +106,7 @@ func (tr *trial) try(f func(s *subject)) *breach {
 	finished, done := false, make(chan struct{})
 	go func() {
 		defer close(done)
-		defer s.catch(&panicked)
+		defer s.catch(&finished, &panicked)
 		f(s)
 		finished = true
 	}()
@@ -125,7 +125,7 @@ func (tr *trial) try(f func(s *subject)) *breach {
 			if panicked != nil {
 				panic(panicked)
 			}
-			if !finished { // a function given to Run has failed the test
+			if !finished { // a function given to Run has failed the test, or skips it
 				runtime.Goexit()
 			}
 			return nil
@@ -133,12 +133,15 @@ func (tr *trial) try(f func(s *subject)) *breach {
 	}
 }
 
-// catch makes a panic of the store a breach. What rapid panics with, to end a case, goes to rapids,
-// if that is not nil. It is to be deferred.
-func (s *subject) catch(rapids *any) {
+// catch makes a breach of a panic of the store, and of a goroutine that the store has ended: then
+// finished is false. What rapid panics with, to end a case, goes to rapids, if that is not nil. It
+// is to be deferred.
+func (s *subject) catch(finished *bool, rapids *any) {
 	v := recover()
 	switch {
+	case v == nil && (*finished || s.breach() != nil || s.gaveUp()):
 	case v == nil:
+		s.breaks(breach{spoilt: true}, "a call has ended its caller's goroutine, as runtime.Goexit does")
 	case rapids != nil && strings.Contains(fmt.Sprintf("%T", v), "rapid."):
 		*rapids = v
 	default:

@@ -41,30 +41,40 @@ func scramble(b []byte) {
 func aliasing(s *subject, t *rapid.T) {
 	key := s.key("k")
 	original := rapid.SliceOfN(rapid.Byte(), 1, 50).Draw(t, "value")
-	given := bytes.Clone(original)
-	revision := s.mustSet(key, 0, given)
 	changes := func(what string, b []byte) {
 		scramble(b)
 		_ = append(b, "appended"...) // which may not reach a neighbour's bytes
 		s.step("the caller changes %s", what)
 	}
-	changes("the value it gave", given)
-	s.holds(key, revision, original)
+	var revision uint64
+	write := func(value []byte) {
+		given := bytes.Clone(value)
+		revision = s.mustSet(key, revision, given)
+		changes("the value it gave", given)
+		s.holds(key, revision, value)
+	}
+	write([]byte("before"))
+	write(original)
 	changes("the value it got", s.get(key).Value)
 	s.holds(key, revision, original)
 	if _, ok := backend.As[backend.Lister](s.b); ok {
 		s.aliasingOfLists(key, original, changes)
 		s.holds(key, revision, original)
 	}
-	if w, ok := backend.As[backend.Watcher](s.b); ok {
-		one, other := s.watch(w, key), s.watch(w, key)
-		defer one.end()
-		defer other.end()
-		changes("a value that Watch sent", one.next().Value)
-		if e := other.next(); !bytes.Equal(e.Value, original) {
-			s.broken("another watch was sent the changed value %s", showValue(e.Value))
+	w, ok := backend.As[backend.Watcher](s.b)
+	if !ok {
+		return
+	}
+	one, other := s.watch(w, key), s.watch(w, key)
+	defer one.end()
+	defer other.end()
+	for _, value := range [][]byte{original, append(original, '+')} {
+		if !bytes.Equal(value, original) {
+			write(value)
 		}
-		s.holds(key, revision, original)
+		changes("a value that Watch sent", one.comesTo(revision, value).Value)
+		other.comesTo(revision, value)
+		s.holds(key, revision, value)
 	}
 }
 
@@ -97,8 +107,10 @@ func (s *subject) aliasingOfLists(key string, original []byte, changes func(what
 
 var tooLarge = make([]byte, backend.MaxValueBytes+1)
 
-func invalid(s *subject, t *rapid.T) {
+// invalid makes calls with arguments that are refused however often they come, and so once.
+func invalid(s *subject) {
 	good := s.key("k")
+	w, watches := backend.As[backend.Watcher](s.b)
 	for _, bad := range []struct {
 		what  string
 		key   string
@@ -107,7 +119,11 @@ func invalid(s *subject, t *rapid.T) {
 	}{
 		{"an empty key", "", nil, 0},
 		{"a key of 1281 bytes", s.key(strings.Repeat("k", backend.MaxKeyBytes+1-len(s.id))), nil, 0},
+		{"a key of 1281 bytes, but fewer characters", s.key(strings.Repeat("é", backend.MaxKeyBytes/2)), nil, 0},
 		{"a key that is not UTF-8", s.key("\xff"), nil, 0},
+		{"a key that ends in half a character", s.key("\xc3"), nil, 0},
+		{"a key with a surrogate in UTF-8", s.key("\xed\xa0\x80"), nil, 0},
+		{"a key with an overlong slash", s.key("\xc0\xaf"), nil, 0},
 		{"a value of 1 MiB and a byte", good, tooLarge, 0},
 		{"a negative keep", good, nil, -time.Nanosecond},
 	} {
@@ -122,6 +138,10 @@ func invalid(s *subject, t *rapid.T) {
 			_, err := s.tryGet(s.ctx, bad.key)
 			refused("Get", err)
 			refused("CompareAndDelete", s.tryDelete(s.ctx, bad.key, 1))
+			if watches {
+				_, err := s.tryWatch(s.ctx, w, bad.key)
+				refused("Watch", err)
+			}
 		}
 	}
 	s.mustNotDelete(good, 0, backend.ErrInvalid, "with expected 0")
