@@ -145,6 +145,7 @@
 //	a watch of an impossible key begins                    invalid
 //	surrogates pass for UTF-8                              invalid
 //	the limit of keys is counted in characters             invalid
+//	key and value are too long together                    limits
 //	revision reused after expiry                           keep
 //	entry dropped before its keep ends                     keep
 //	keep of 0 treated as at once                           keep
@@ -189,6 +190,8 @@
 //	list that holds a lock which a watch needs             list while writing
 //	list that misses what is written meanwhile             list while writing
 //	list broken off that keeps its lock                    list cut short
+//	list broken off by a panic that keeps its lock         list cut short
+//	list that is not begun and holds a lock                list cut short
 //	list that goes on when it is broken off                list cut short
 //	list that ends without a word when its context does    list cut short
 //	list that goes on after an error                       list cut short
@@ -230,6 +233,8 @@
 //	watch that leaks what nobody took                      watch ends
 //	no more than eight watches of a key are told           many watches
 //	a write panics if a watch ends meanwhile               watch under load
+//	watch that skips large values                          limits
+//	watch that tells of what is refused                    watch
 //	closed store answers                                   closed
 //	closed store reports unavailable                       closed
 //	closed store asks to be tried again                    closed

@@ -151,8 +151,8 @@ func (c *channel) send(e backend.Entry) {
 }
 
 // direct has a write return when all watches that it concerns have room for it, of so many states
-// at most.
-func direct(s *memory.Store, f *fork, room int, concerns func(written, watched string) bool) {
+// at most. It returns what tells them of another entry.
+func direct(s *memory.Store, f *fork, room int, concerns func(written, watched string) bool) (tell func(e backend.Entry)) {
 	var mu sync.Mutex
 	var watches []*channel
 	life, end := context.WithCancel(bg)
@@ -160,16 +160,20 @@ func direct(s *memory.Store, f *fork, room int, concerns func(written, watched s
 		end()
 		return s.Close()
 	}
-	tell := func(key string) {
-		e, _ := s.Get(bg, key)
+	tell = func(e backend.Entry) {
 		mu.Lock()
 		all := watches
 		mu.Unlock()
 		for _, c := range all {
-			if concerns(key, c.key) {
+			if concerns(e.Key, c.key) {
 				c.send(e)
 			}
 		}
+	}
+	tellOf := func(key string) {
+		e, _ := s.Get(bg, key)
+		e.Key = key
+		tell(e)
 	}
 	f.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
 		if _, err := s.Watch(ctx, key); err != nil {
@@ -194,15 +198,16 @@ func direct(s *memory.Store, f *fork, room int, concerns func(written, watched s
 	f.sets(func(w write) (uint64, error) {
 		revision, err := w.write()
 		if err == nil {
-			tell(w.key)
+			tellOf(w.key)
 		}
 		return revision, err
 	})
 	f.remove = func(ctx context.Context, key string, expected uint64) error {
 		err := s.CompareAndDelete(ctx, key, expected)
 		if err == nil {
-			tell(key)
+			tellOf(key)
 		}
 		return err
 	}
+	return tell
 }

@@ -149,13 +149,8 @@ func listCutShort(s *subject, t *rapid.T) {
 		s.mustSet(s.key(fmt.Sprint(i)), 0, nil)
 	}
 	most := rapid.IntRange(1, n).Draw(t, "most")
-	seen := 0
-	s.entries(s.ctx, s.id, func(e backend.Entry, err error) bool {
-		if seen++; seen == most {
-			s.step("the caller breaks List off after %d entries", most)
-		}
-		return seen < most
-	})
+	how := rapid.SampledFrom([]string{"breaks List off", "breaks List off by a panic", "calls List, and takes no step"}).Draw(t, "how")
+	s.breakOff(how, most)
 	// Whatever the listing held, it has let go of.
 	key := s.key("0")
 	s.mustSet(key, s.get(key).Revision, []byte("after"))
@@ -176,4 +171,31 @@ func listCutShort(s *subject, t *rapid.T) {
 		s.broken("List ended with %v when its context did", err)
 	}
 	s.says("List", s.listsUntilError(ctx, s.id, nil), context.Canceled)
+}
+
+// breakOff lists until the caller has seen so many entries.
+func (s *subject) breakOff(how string, entries int) {
+	l, _ := backend.As[backend.Lister](s.b)
+	if strings.HasPrefix(how, "calls") {
+		l.List(s.ctx, s.id)
+		s.step("the caller %s", how)
+		return
+	}
+	type panicked struct{}
+	defer func() {
+		if v := recover(); v != nil && v != (panicked{}) {
+			panic(v)
+		}
+	}()
+	seen := 0
+	s.entries(s.ctx, s.id, func(backend.Entry, error) bool {
+		if seen++; seen < entries {
+			return true
+		}
+		s.step("the caller %s after %d entries", how, entries)
+		if strings.HasSuffix(how, "panic") {
+			panic(panicked{})
+		}
+		return false
+	})
 }

@@ -162,6 +162,49 @@ var ofLists = []mutant{
 			return w.write()
 		})
 	}},
+	{"list broken off by a panic that keeps its lock", "list cut short", func(s *memory.Store, f *fork) {
+		var mu sync.RWMutex
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, prefix) {
+					returned, more := false, false
+					func() {
+						defer func() {
+							if !returned {
+								mu.RLock() // and nobody lets go of it
+							}
+						}()
+						more = yield(e, err)
+						returned = true
+					}()
+					if !more {
+						return
+					}
+				}
+			}
+		}
+		f.sets(func(w write) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return w.write()
+		})
+	}},
+	{"list that is not begun and holds a lock", "list cut short", func(s *memory.Store, f *fork) {
+		var mu sync.RWMutex
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			mu.RLock()
+			release := sync.OnceFunc(mu.RUnlock)
+			return func(yield func(backend.Entry, error) bool) {
+				release()
+				s.List(ctx, prefix)(yield)
+			}
+		}
+		f.sets(func(w write) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return w.write()
+		})
+	}},
 	{"list that goes on when it is broken off", "list cut short", func(s *memory.Store, f *fork) {
 		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
 			return func(yield func(backend.Entry, error) bool) {

@@ -233,4 +233,12 @@ var ofValues = []mutant{
 		}
 		return key
 	})},
+	{"key and value are too long together", "limits", func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			if n := len(w.key) + len(w.value); n > backend.MaxValueBytes+1024 && backend.CheckWrite(w.key, w.value, w.keep) == nil {
+				return 0, errors.New("maximum payload exceeded")
+			}
+			return w.write()
+		})
+	}},
 }

@@ -253,4 +253,24 @@ var ofWatches = []mutant{
 			return revision, err
 		})
 	}},
+	{"watch that skips large values", "limits", func(s *memory.Store, f *fork) {
+		f.watch = relayed(s, func(states []backend.Entry) []backend.Entry {
+			last := states[len(states)-1]
+			if len(last.Value) > 64<<10 {
+				return nil
+			}
+			return []backend.Entry{last}
+		})
+	}},
+	{"watch that tells of what is refused", "watch", func(s *memory.Store, f *fork) {
+		tell := direct(s, f, 1000, func(written, watched string) bool { return written == watched })
+		set := f.set
+		f.sets(func(w write) (uint64, error) {
+			revision, err := set(w.ctx, w.key, w.expected, w.value, w.keep)
+			if now := w.now(); now != 0 && errors.Is(err, backend.ErrConflict) {
+				tell(backend.Entry{Key: w.key, Value: w.value, Revision: now})
+			}
+			return revision, err
+		})
+	}},
 }

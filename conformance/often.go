@@ -210,19 +210,19 @@ func manyLists(s *subject) {
 			}
 		}
 	})
-	s.leavesNothing(before, fmt.Sprintf("%d listings that were broken off", lists))
+	s.leavesNothing(before, lists, "listings that were broken off")
 }
 
-// leavesNothing waits until there are about as many goroutines as before: with any store a few come
-// and go.
-func (s *subject) leavesNothing(before int, after string) {
+// leavesNothing waits until n of what has ended has left no goroutines, of which there were so many
+// before. With any store, and beside other tests, some come and go.
+func (s *subject) leavesNothing(before, n int, ended string) {
 	var now int
 	for end := time.Now().Add(s.pace.patience(anEnd)); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if now = runtime.NumGoroutine(); now <= before+5 {
+		if now = runtime.NumGoroutine(); now <= before+n/10 {
 			return
 		}
 	}
-	s.broken("after %s there are %d goroutines, there were %d", after, now, before)
+	s.broken("after %d %s there are %d goroutines, there were %d", n, ended, now, before)
 }
 
 // manyWatches has more watches than a connection of some client library allows, half of them of one

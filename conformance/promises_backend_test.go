@@ -2,7 +2,7 @@ package conformance_test
 
 // ofBackends is what backend.go says of Backend.
 var ofBackends = []promise{
-	{sentence: "Backend is a linearizable map from keys to values with compare-and-set.", by: []string{"each odd key", "model"}, mutants: []string{
+	{sentence: "Backend is a linearizable map from keys to values with compare-and-set.", by: []string{"each odd key", "model", "watch"}, mutants: []string{
 		"a deletion after a conflict is not done",
 		"keys told apart by a hash of 16 bits",
 		"only the newest 200 keys are remembered",
@@ -109,7 +109,7 @@ var ofBackends = []promise{
 		"two handles on one store that do not see each other",
 		"another handle does not see what has a keep",
 	}},
-	{sentence: "ErrNotFound if the key is absent.", by: []string{"absent", "conflict", "delete", "many writes", "keys", "invalid", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "crash", "list", "list while writing", "many conflicts", "each odd key"}, mutants: []string{
+	{sentence: "ErrNotFound if the key is absent.", by: []string{"absent", "conflict", "delete", "many writes", "keys", "invalid", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "crash", "list", "list while writing", "many conflicts", "each odd key", "limits"}, mutants: []string{
 		"absence without an error",
 	}},
 	{sentence: "CompareAndSet writes value under key", by: everyProperty, mutants: []string{
@@ -117,7 +117,7 @@ var ofBackends = []promise{
 		"acknowledged write lost in a crash",
 		"success, which is undone when the context ends",
 	}},
-	{sentence: "if the key's revision is expected,", by: []string{"update", "conflict", "many conflicts", "model", "two handles"}, mutants: []string{
+	{sentence: "if the key's revision is expected,", by: []string{"update", "conflict", "many conflicts", "model", "two handles", "watch"}, mutants: []string{
 		"compare-and-set compares 32 bits",
 		"compare-and-set compares the low byte",
 		"compare-and-set takes the greatest revision for any",
@@ -137,7 +137,7 @@ var ofBackends = []promise{
 		"one creation in fifty overwrites",
 		"two handles that both create",
 	}},
-	{sentence: "and an expected revision of an absent key is a conflict.", by: []string{"many conflicts", "each odd key", "absent", "conflict", "delete", "model", "race to delete", "two handles"}, mutants: []string{
+	{sentence: "and an expected revision of an absent key is a conflict.", by: []string{"many conflicts", "each odd key", "absent", "conflict", "delete", "model", "race to delete", "two handles", "watch"}, mutants: []string{
 		"a key is created at an expected revision",
 		"a deleted key is written at its old revision",
 		"an absent key is created at a multiple of 2^32",
@@ -146,7 +146,7 @@ var ofBackends = []promise{
 	{sentence: "With ErrConflict, ErrInvalid, ErrUnavailable or ErrClosed nothing was written.", why: "the errors say so, above"},
 	{sentence: "After any other error it may have been written, or may still be.", why: allows},
 	{sentence: "Sending the same call again is then safe where expected is not 0, since at most one of the two can apply.", why: explains},
-	{sentence: "The entry stays readable for at least keep from now,", by: []string{"long keeps", "keep"}, mutants: []string{
+	{sentence: "The entry stays readable for at least keep from now,", by: []string{"long keeps", "keep", "limits"}, mutants: []string{
 		"a keep that overflows the clock",
 		"a keep in milliseconds of 32 bits",
 		"a keep of more than thirty days taken for a date",
@@ -171,7 +171,7 @@ var ofBackends = []promise{
 		"a value that is read after the call",
 		"an update's bytes shared with the caller",
 	}},
-	{sentence: "CompareAndDelete removes key", by: []string{"delete", "revisions", "many writes", "many conflicts", "keys", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "watch elsewhere", "crash", "list", "list while writing", "watch", "unread watch", "each odd key", "many keys", "closed"}, mutants: []string{
+	{sentence: "CompareAndDelete removes key", by: []string{"delete", "revisions", "many writes", "many conflicts", "keys", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "watch elsewhere", "crash", "list", "list while writing", "watch", "unread watch", "each odd key", "many keys", "closed", "limits"}, mutants: []string{
 		"delete reported but not done",
 		"a deletion lost in a crash",
 		"a crash after which opening blocks",

@@ -50,14 +50,17 @@ var ofCapabilities = []promise{
 		"list that goes on when it is broken off",
 		"list broken off that leaves a goroutine",
 		"no more than 200 listings broken off",
+		"list broken off by a panic that keeps its lock",
+		"list that is not begun and holds a lock",
 	}},
 	{sentence: "Watcher is a Backend that tells of changes as they happen.", why: explains},
-	{sentence: "Watch sends the state of key at the time of the call,", by: []string{"watch", "watch elsewhere", "watch keys", "watch under load", "unread watch", "many watches", "watch ends", "aliasing", "whole states", "closed"}, mutants: []string{
+	{sentence: "Watch sends the state of key at the time of the call,", by: []string{"limits", "watch", "watch elsewhere", "watch keys", "watch under load", "unread watch", "many watches", "watch ends", "aliasing", "whole states", "closed"}, mutants: []string{
 		"watch that is silent about an absent key",
 		"watch that sends changes alone",
 		"another handle's watch begins with absence",
+		"watch that tells of what is refused",
 	}},
-	{sentence: "and then its later states.", by: []string{"watch", "whole states", "watch elsewhere", "watch keys", "watch under load", "unread watch", "many watches", "aliasing"}, mutants: []string{
+	{sentence: "and then its later states.", by: []string{"limits", "watch", "whole states", "watch elsewhere", "watch keys", "watch under load", "unread watch", "many watches", "aliasing"}, mutants: []string{
 		"watch that sends its first state alone",
 		"watch that is silent",
 		"watch that ends with its first state",
@@ -66,6 +69,7 @@ var ofCapabilities = []promise{
 		"no more than 64 watches",
 		"the watch of a key replaces the one before",
 		"no more than eight watches of a key are told",
+		"watch that skips large values",
 	}},
 	{sentence: "It may skip a state that is followed by another, but the newest always comes,", by: []string{"watch under load", "watch elsewhere", "watch", "watch keys", "unread watch", "many watches"}, mutants: []string{
 		"watch that begins late",

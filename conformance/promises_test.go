@@ -24,15 +24,27 @@ const (
 	advises  = "it speaks to a caller"
 )
 
-// contract is all that backend.go says of its types, in its order.
-var contract = slices.Concat(ofEntries, ofBackends, ofCapabilities)
+// contract is all that backend.go says of the package and its types, in its order.
+var contract = slices.Concat(ofPackage, ofEntries, ofBackends, ofCapabilities)
+
+// ofPackage is what it says at the top.
+var ofPackage = []promise{
+	{sentence: "Package backend is what a store must do to hold leases, and nothing more.", why: explains},
+	{sentence: "It is for those who write a store. Those who use leases want package lease, which builds the state machine on top of the three methods of Backend.", why: explains},
+	{sentence: "Package conformance proves an implementation against every promise that stands here.", why: explains},
+	{sentence: "A backend knows nothing of leases: it keeps opaque values under keys and changes them by compare-and-set.", why: explains},
+	{sentence: "Optional capabilities A backend may do more: Lister, Watcher, and io.Closer for one that holds files or connections.", why: allows},
+	{sentence: "Callers look for a capability with As, which also looks inside wrappers: if l, ok := backend.Asbackend.Lister(b); ok { ... }", why: advises},
+	{sentence: "A wrapper keeps the capabilities of the backend that it wraps by a method Unwrap() Backend. A wrapper that must intercept a capability implements it itself.", why: "it speaks to a wrapper"},
+}
 
 // ofEntries is what it says of limits, errors and entries.
 var ofEntries = []promise{
-	{sentence: "Limits that every backend must accept.", by: []string{"values", "long list", "keys", "model", "watch keys", "many keys"}, mutants: []string{
+	{sentence: "Limits that every backend must accept.", by: []string{"limits", "values", "long list", "keys", "model", "watch keys", "many keys"}, mutants: []string{
 		"values of more than half a megabyte are refused",
 		"keys of more than a kilobyte are refused",
 		"a panic over a large value",
+		"key and value are too long together",
 	}},
 	{sentence: "What lies beyond them is refused with ErrInvalid before anything is written.", by: []string{"invalid"}, mutants: []string{
 		"limits not checked",
@@ -50,11 +62,11 @@ var ofEntries = []promise{
 		"one write in many is a conflict that is none",
 		"an error of the store's own for a conflict",
 	}},
-	{sentence: "Nothing was written.", by: []string{"conflict", "update", "many conflicts", "model", "two handles", "race of handles", "lost update", "race to delete"}, mutants: []string{
+	{sentence: "Nothing was written.", by: []string{"conflict", "update", "many conflicts", "model", "two handles", "race of handles", "lost update", "race to delete", "watch"}, mutants: []string{
 		"conflict reported but written",
 		"written but reported as conflict",
 	}},
-	{sentence: "ErrInvalid says that a key, value or duration is outside the limits.", by: []string{"long keeps"}, mutants: []string{
+	{sentence: "ErrInvalid says that a key, value or duration is outside the limits.", by: []string{"long keeps", "limits"}, mutants: []string{
 		"a keep of more than a century is refused",
 	}},
 	{sentence: "Nothing was written.", by: []string{"invalid"}, mutants: []string{

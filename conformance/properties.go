@@ -42,6 +42,7 @@ var properties = []property{
 	{name: "each odd key", promise: "keys are told apart by their bytes, however odd", once: eachKey},
 	{name: "many keys", promise: "the store holds as many keys as are written, and their revisions grow although as many were deleted", once: manyKeys},
 	{name: "values", promise: "a value comes back byte for byte, from empty to 1 MiB", each: values},
+	{name: "limits", promise: "the longest key, the largest value and the longest keep are accepted, also all together", once: atTheLimits},
 	{name: "aliasing", promise: "the backend shares no value's bytes with its caller, on the way in or out", each: aliasing},
 	{name: "invalid", promise: "arguments outside the limits are refused with ErrInvalid, and nothing is written", once: invalid},
 	{name: "keep", promise: "an entry stays readable for its keep, for ever if that is 0, and every write sets it anew; revisions grow also across its end", once: keep},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -152,4 +153,33 @@ func invalid(s *subject) {
 		s.broken("CompareAndSet of a key that is there with a value of 1 MiB and a byte returned %v", err)
 	}
 	s.holds(good, revision, []byte("v"))
+}
+
+// atTheLimits uses the longest key, the largest value and the longest keep together, in every call.
+func atTheLimits(s *subject) {
+	key := s.key(strings.Repeat("k", backend.MaxKeyBytes-len(s.id)))
+	value := bytes.Repeat([]byte{0, 0xff, 'v', '\n'}, backend.MaxValueBytes/4)
+	w, watches := backend.As[backend.Watcher](s.b)
+	var one *watching
+	if watches {
+		one = s.watch(w, key)
+		defer one.end()
+		one.comesTo(0, nil)
+	}
+	var revision uint64
+	for range 2 {
+		revision = s.mustKeep(key, revision, value, math.MaxInt64)
+		s.holds(key, revision, value)
+		if watches {
+			one.comesTo(revision, value)
+		}
+		if _, ok := backend.As[backend.Lister](s.b); ok {
+			if e := s.all(key, nil)[key]; e.Revision != revision || !bytes.Equal(e.Value, value) {
+				s.broken("List %s yielded it as %s, it is %s", show(key), showEntry(e, nil), showEntry(backend.Entry{Revision: revision, Value: value}, nil))
+			}
+		}
+		scramble(value)
+	}
+	s.mustDelete(key, revision)
+	s.holds(key, 0, nil)
 }

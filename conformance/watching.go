@@ -21,9 +21,10 @@ type watching struct {
 	key    string
 	states <-chan backend.Entry
 	cancel context.CancelFunc
-	newest uint64 // the greatest revision seen
-	gone   bool   // absence was seen after it
-	same   int    // times that the state before was sent again
+	newest uint64            // the greatest revision seen
+	gone   bool              // absence was seen after it
+	same   int               // times that the state before was sent again
+	was    map[uint64][]byte // the values by revision, if the property knows them
 }
 
 // mostRepeats is how often a watch may send one state: a store need not know what it has sent, but
@@ -52,6 +53,14 @@ func (s *subject) watch(w backend.Watcher, key string) *watching {
 	return &watching{s: s, key: key, states: states, cancel: cancel}
 }
 
+// isAt tells whether the last state that was sent is the one at the revision, 0 for absence.
+func (w *watching) isAt(revision uint64) bool {
+	if w.gone || revision == 0 {
+		return w.gone && revision == 0
+	}
+	return revision == w.newest
+}
+
 // next is the next state.
 func (w *watching) next() backend.Entry {
 	k := aState
@@ -64,13 +73,16 @@ func (w *watching) next() backend.Entry {
 	if !ok {
 		w.s.broken("the watch of %s closed its channel", show(w.key))
 	}
-	if w.same++; e.Revision != w.newest && !(e.Revision == 0 && w.gone) {
+	if w.same++; !w.isAt(e.Revision) {
 		w.same = 0
 	}
 	if w.same < 10 { // who reads of a hundred has seen enough
 		w.s.step("the watch of %s sends %s", show(w.key), showEntry(e, nil))
 	}
+	value, was := w.was[e.Revision]
 	switch {
+	case w.was != nil && (!was || !bytes.Equal(e.Value, value)):
+		w.s.broken("the watch of %s sent %s, which it never was", show(w.key), showEntry(e, nil))
 	case w.same > mostRepeats:
 		w.s.broken("the watch of %s sent %s %d times, and nothing later", show(w.key), showEntry(e, nil), w.same)
 	case e.Key != w.key:
@@ -121,31 +133,42 @@ func watch(s *subject, t *rapid.T) {
 	w, _ := backend.As[backend.Watcher](s.b)
 	var revision uint64
 	var value []byte
+	written := map[uint64][]byte{0: nil}
+	write := func(v []byte) {
+		revision = s.mustSet(key, revision, v)
+		value, written[revision] = v, v
+	}
 	change := func(t *rapid.T) {
-		if revision != 0 && rapid.IntRange(0, 2).Draw(t, "delete") == 0 {
+		switch kind := rapid.IntRange(0, 3).Draw(t, "kind"); {
+		case revision != 0 && kind == 0:
 			s.mustDelete(key, revision)
 			revision, value = 0, nil
-			return
+		case kind == 1:
+			if _, ok := s.set(key, wrongRevision(t, revision), []byte("refused"), 0); ok {
+				s.broken("CompareAndSet at another revision than %d succeeded", revision)
+			}
+		default:
+			write(smallValue().Draw(t, "value"))
 		}
-		value = smallValue().Draw(t, "value")
-		revision = s.mustSet(key, revision, value)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "changes before") {
 		change(t)
 	}
 	one := s.watch(w, key)
 	defer one.end()
+	one.was = written
 	if e := one.next(); e.Revision != revision || !bytes.Equal(e.Value, value) {
 		s.broken("the first state was %s, the key is %s", showEntry(e, nil), showEntry(backend.Entry{Revision: revision, Value: value}, nil))
 	}
 	for i := range rapid.IntRange(1, 5).Draw(t, "changes") {
 		change(t)
 		s.mustSet(s.key(fmt.Sprint("k", i)), 0, nil) // a neighbour, of no concern to the watch
-		if rapid.Bool().Draw(t, "look") {
+		if rapid.Bool().Draw(t, "look") && !one.isAt(revision) {
 			one.comesTo(revision, value)
 		}
 	}
-	one.comesTo(s.mustSet(key, revision, []byte("final")), []byte("final"))
+	write([]byte("final"))
+	one.comesTo(revision, value)
 }
 
 func watchUnderLoad(s *subject, t *rapid.T) {
@@ -276,5 +299,5 @@ func watchEnds(s *subject) {
 	for range 5 {
 		round()
 	}
-	s.leavesNothing(before, "50 watches that ended")
+	s.leavesNothing(before, 50, "watches that ended")
 }
