@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,13 @@ func TestWhateverFailsIsNamed(t *testing.T) {
 		{"watch that stays open after cancel", `has not closed its channel after its context's end for `, `the context of the watch of "~`},
 		{"a panic over a large value", `a call panicked: runtime error: index out of range`, `(1048576 bytes) keep 0s has not returned`},
 		{"list that goes on when it is broken off", `a call panicked: `, `the caller breaks List off after `},
+		{"a crash after which opening blocks", `the store has not been opened again for `, `the store crashes`},
+		{"list that holds a lock which a deletion needs", `CompareAndDelete "~`, `List "~" yields`},
+		{"list that holds a lock which a watch needs", `Watch "~stays`, `List "~" yields`},
+		{"list broken off by a panic that keeps its lock", `CompareAndSet "~0"`, `by a panic after `},
+		{"list that is not begun and holds a lock", `CompareAndSet "~0"`, `takes no step`},
+		{"watch that sends its first state for ever", `1001 times, and nothing later`, `Watch "~k"`},
+		{"a call that ends its caller's goroutine", `a call has ended its caller's goroutine`, `CompareAndSet "~k" expected 0`},
 		{"a key that was contended stays locked", `was a conflict `, `revision conflict`},
 		{"unavailable when the context ends, and written later", ` said `, `store unavailable: context `},
 	} {
@@ -52,8 +60,25 @@ func TestWhateverFailsIsNamed(t *testing.T) {
 			if !ok || !strings.Contains(says, tt.says) || !strings.Contains(steps, tt.step) {
 				t.Errorf("want %q after the step %q:\n%s", tt.says, tt.step, v.output)
 			}
+			if m := waitedFor.FindStringSubmatch(says); m != nil {
+				waited, longest := duration(t, m[1]), duration(t, m[2])
+				if most := max(16*longest, patienceOfMutants) + 100*time.Millisecond; waited > most {
+					t.Errorf("told after %v, where the longest took %v: want %v at most:\n%s", waited, longest, most, v.output)
+				}
+			}
 		})
 	}
+}
+
+var waitedFor = regexp.MustCompile(`for (\S+); the longest of its kind took (\S+) before`)
+
+func duration(t *testing.T, s string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // TestFailuresAreShrunk looks at a failure that two writes, each tried twice, are enough for, with
@@ -70,13 +95,17 @@ func TestFailuresAreShrunk(t *testing.T) {
 	}
 }
 
-const cleanupEnv = "AILEASE_CONFORMANCE_CLEANUP"
+const hangsEnv = "AILEASE_CONFORMANCE_HANGS"
 
-// TestACleanupThatHangs runs itself in another process, which must end by its own doing.
-func TestACleanupThatHangs(t *testing.T) {
-	if os.Getenv(cleanupEnv) != "" {
+// TestAConstructorThatHangs runs itself in another process, which must end by its own doing.
+func TestAConstructorThatHangs(t *testing.T) {
+	hangs := os.Getenv(hangsEnv)
+	if hangs != "" {
 		conformance.SetPatience(200 * time.Millisecond)
 		conformance.RunOnly(t, []string{"absent"}, func(t *testing.T) backend.Backend {
+			if hangs == "opening" {
+				select {}
+			}
 			t.Cleanup(func() { select {} })
 			return memory.New()
 		})
@@ -86,10 +115,15 @@ func TestACleanupThatHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), exe, "-test.run=^TestACleanupThatHangs$", "-test.timeout=60s")
-	c.Env = append(os.Environ(), cleanupEnv+"=1")
-	out, err := c.CombinedOutput()
-	if want := "TestACleanupThatHangs/absent: the store's cleanup has not returned for 1.2s"; err == nil || !strings.Contains(string(out), want) {
-		t.Errorf("%v, want %q:\n%s", err, want, out)
+	for hangs, want := range map[string]string{
+		"opening": "TestAConstructorThatHangs/absent: the opening of a store has not returned for 1.2s",
+		"cleanup": "TestAConstructorThatHangs/absent: the store's cleanup has not returned for 1.2s",
+	} {
+		c := exec.CommandContext(t.Context(), exe, "-test.run=^TestAConstructorThatHangs$", "-test.timeout=60s")
+		c.Env = append(os.Environ(), hangsEnv+"="+hangs)
+		out, err := c.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v, want %q:\n%s", err, want, out)
+		}
 	}
 }

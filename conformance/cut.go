@@ -203,7 +203,7 @@ func (o *opened) lastLook(s *subject) {
 	if len(o.later) == 0 {
 		return
 	}
-	time.Sleep(min(max(generous*o.pace.longestCall(), 50*time.Millisecond), o.pace.least))
+	time.Sleep(min(max(generous*o.pace.longestOf(aCall), 50*time.Millisecond), o.pace.least))
 	for _, l := range o.later {
 		s.id, s.steps = l.of.id, slices.Clone(l.of.steps)
 		l.write.judge(s, s.get(l.write.key))

@@ -41,16 +41,23 @@ func (p *pace) answered(k waitFor, took time.Duration) {
 	p.longest[k] = max(p.longest[k], took, 1)
 }
 
-// patience is how long a step of a kind may take: a multiple of what the longest took so far. If
-// there was none of its kind, that is the longest call. Once the store has kept the suite waiting
-// in vain, the suite has less time for it.
-func (p *pace) patience(k waitFor) time.Duration {
+// longestOf is how long a step of a kind took at most. If there was none yet, that is the longest
+// call.
+func (p *pace) longestOf(k waitFor) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	longest := p.longest[k]
-	if longest == 0 {
-		longest = p.longest[aCall]
+	if p.longest[k] == 0 {
+		return p.longest[aCall]
 	}
+	return p.longest[k]
+}
+
+// patience is how long a step of a kind may take: a multiple of what the longest took so far. Once
+// the store has kept the suite waiting in vain, the suite has less time for it.
+func (p *pace) patience(k waitFor) time.Duration {
+	longest := p.longestOf(k)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	least := p.least
 	if p.told {
 		least /= 8
@@ -63,11 +70,4 @@ func (p *pace) tooLong() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.told = true
-}
-
-// longestCall returns how long a call took at most.
-func (p *pace) longestCall() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.longest[aCall]
 }

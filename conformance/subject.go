@@ -123,8 +123,8 @@ func (s *subject) lookForOverdue() {
 	}
 	s.mu.Unlock()
 	if late != nil {
-		longest := s.pace.longestCall()
-		s.breaks(breach{waited: true, spoilt: true}, "%s for %v; a call took up to %v before", late.what, waited.Round(100*time.Millisecond), longest.Round(time.Microsecond))
+		longest := s.pace.longestOf(late.kind)
+		s.breaks(breach{waited: true, spoilt: true}, "%s for %v; the longest of its kind took %v before", late.what, waited.Round(tick), longest.Round(time.Microsecond))
 		s.pace.tooLong()
 	}
 }

@@ -21,6 +21,9 @@ import (
 // own, this test binary, since it must fail there.
 const mutantEnv = "AILEASE_CONFORMANCE_MUTANT"
 
+// patienceOfMutants is what each step of a mutant is given.
+const patienceOfMutants = time.Second
+
 var times = flag.Int("conformance.times", 1, "how often each mutant is put to its property, each time with other cases")
 
 // TestOneMutant is what such a process runs: the property that must find the mutant, and then the
@@ -37,7 +40,7 @@ func TestOneMutant(t *testing.T) {
 	}
 	i := slices.IndexFunc(mutants, func(m mutant) bool { return m.name == name })
 	m := mutants[i]
-	conformance.SetPatience(time.Second)
+	conformance.SetPatience(patienceOfMutants)
 	t.Run("its property", func(t *testing.T) { run(t, m.fault, []string{m.caughtBy}) })
 	t.Run("another", func(t *testing.T) {
 		flag.Set("rapid.checks", "20")
