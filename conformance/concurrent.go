@@ -57,8 +57,8 @@ func lostUpdate(s *subject, t *rapid.T) {
 	}
 }
 
-// increment adds 1 to the number under key. Of all callers at most others do. Whoever loses does
-// so to another who wins, and so cannot lose more often than that.
+// increment adds 1 to the number under key. At most others of all callers do the same. A caller
+// loses only to another that wins, and so not more often than that.
 func (s *subject) increment(key string, others int) {
 	for range others + 1 {
 		e := s.get(key)

@@ -129,7 +129,7 @@ func lockedWhile(s *memory.Store, mu *sync.RWMutex) func(ctx context.Context, pr
 	}
 }
 
-// channel is a watch to which writers send themselves. Its lock is held by whoever sends or closes.
+// channel is a watch to which writers send themselves. Its lock is held to send and to close.
 type channel struct {
 	mu     sync.Mutex
 	ctx    context.Context

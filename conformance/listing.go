@@ -95,7 +95,7 @@ func listWhileWriting(s *subject, t *rapid.T) {
 	}
 	touched := rapid.IntRange(0, n-1).Draw(t, "touched")
 	found := s.all(s.id, func(i int) {
-		// The one who lists updates a key that stays, makes one that comes, deletes what it made
+		// The caller updates a key that stays, makes one that comes, deletes one that it made
 		// before, lists and watches.
 		key := s.key(fmt.Sprintf("stays%02d", (touched+i)%n))
 		s.mustSet(key, s.get(key).Revision, []byte("touched"))

@@ -27,8 +27,8 @@ type watching struct {
 	was    map[uint64][]byte // the values by revision, if the property knows them
 }
 
-// mostRepeats is how often a watch may send one state: a store need not know what it has sent, but
-// one that sends nothing else never comes to a later state.
+// mostRepeats is how often a watch may send one state again. A store need not know what it has
+// sent, but a watch that sends nothing else never comes to a later state.
 const mostRepeats = 1000
 
 func (s *subject) tryWatch(ctx context.Context, w backend.Watcher, key string) (<-chan backend.Entry, error) {
@@ -76,7 +76,7 @@ func (w *watching) next() backend.Entry {
 	if w.same++; !w.isAt(e.Revision) {
 		w.same = 0
 	}
-	if w.same < 10 { // who reads of a hundred has seen enough
+	if w.same < 10 { // more of them tell a reader nothing
 		w.s.step("the watch of %s sends %s", show(w.key), showEntry(e, nil))
 	}
 	value, was := w.was[e.Revision]
@@ -252,8 +252,8 @@ func watchKeys(s *subject, t *rapid.T) {
 	}
 }
 
-// unread has watches that nobody reads while their key is written. Whoever reads in the end comes
-// to the last state.
+// unread has watches that nobody reads while their key is written. A reader at the end comes to the
+// last state.
 func unread(s *subject) {
 	const writes = 300
 	key := s.key("k")
