@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -184,7 +185,8 @@ func watchUnderLoad(s *subject, t *rapid.T) {
 	go func() { watched.Wait(); close(begun) }()
 	s.together(watches+2, func(i int) {
 		if i > watches { // one comes and goes
-			for n := 0; !isClosed(written); n++ {
+			for n := 0; n < 2*writes && !isClosed(written); n++ {
+				time.Sleep(50 * time.Microsecond) // others need the processor, of which there may be one
 				passing := s.watch(w, key)
 				if n%2 == 0 {
 					passing.next()
