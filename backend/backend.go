@@ -130,7 +130,9 @@ type Lister interface {
 	// List yields the entries whose key begins with prefix, byte for byte, in any order; "" is the
 	// prefix of all. A key that is there from the call's first step to its end is yielded exactly
 	// once; one that is written or deleted meanwhile, at most once. After an error, which comes
-	// with a zero Entry, the sequence ends. The caller may write to the backend while it iterates.
+	// with a zero Entry, the sequence ends. If the context ends meanwhile, the sequence yields the
+	// rest of its entries or ends with the context's error. The caller may write to the backend
+	// while it iterates, and may break off at any time.
 	List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 }
 
@@ -139,7 +141,9 @@ type Watcher interface {
 	// Watch sends the state of key at the time of the call, and then its later states. It may skip
 	// a state that is followed by another, but the newest always comes, and no state comes after a
 	// later one. An Entry with Revision 0 says that the key is absent. A store need not tell when
-	// it drops an entry whose keep has ended.
+	// it drops an entry whose keep has ended. If ctx has already ended, Watch returns its error.
+	//
+	// A watch that nobody reads holds nobody up. Whoever reads it later comes to the newest state.
 	//
 	// The channel is closed after ctx ends, when the store is closed, and when the watch cannot go
 	// on; a caller that still wants to know then watches again. Nothing is left running afterwards,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,20 +26,19 @@ func closed(s *subject) {
 	revision := s.mustSet(k, 0, []byte("v"))
 	doomed := s.key("doomed")
 	doomedAt := s.mustSet(doomed, 0, []byte("v"))
-	var running *watching
+	var running, unread *watching
 	if w, ok := backend.As[backend.Watcher](s.b); ok {
-		running = s.watch(w, k)
+		running, unread = s.watch(w, k), s.watch(w, k)
 		defer running.cancel()
-		running.comesTo(revision)
+		defer unread.cancel()
+		running.comesTo(revision, []byte("v"))
 	}
 
 	writers := s.closeUnderWriters()
 
 	if running != nil {
-		s.within("a watch of a store that was closed", func() {
-			for range running.states { // until the channel is closed
-			}
-		})
+		running.drain("the store was closed")
+		unread.drain("the store was closed")
 	}
 	s.saysClosed("Get", func(ctx context.Context) error { _, err := s.b.Get(ctx, k); return err })
 	s.saysClosed("Get of an absent key", func(ctx context.Context) error {
@@ -70,12 +68,13 @@ func closed(s *subject) {
 		s.saysClosed("Watch", func(ctx context.Context) error { _, err := w.Watch(ctx, k); return err })
 	}
 	s.close("again")
+	s.together(3, func(i int) { s.close(fmt.Sprint("by caller ", i, " of three at once")) })
 
 	if s.second == nil {
 		return
 	}
 	other := s.through(s.second, "second handle")
-	if _, err := s.second.Get(context.Background(), k); errors.Is(err, backend.ErrClosed) {
+	if _, err := s.second.Get(s.ctx, k); errors.Is(err, backend.ErrClosed) {
 		return // it is the same handle, which all share
 	}
 	other.holds(k, revision, []byte("v"))
@@ -86,25 +85,15 @@ func closed(s *subject) {
 	}
 }
 
-// close closes the store.
-func (s *subject) close(when string) {
-	c, _ := backend.As[io.Closer](s.b)
-	s.within("Close", func() {
-		err := c.Close()
-		s.step("Close %s -> %v", when, err)
-		if err != nil {
-			s.broken("Close %s failed: %v", when, err)
-		}
-	})
-}
-
-// saysClosed makes a call of the closed store.
+// saysClosed makes a call of the closed store, twice: that it is closed is final.
 func (s *subject) saysClosed(what string, call func(ctx context.Context) error) {
-	s.within(what+" of a closed store", func() {
-		err := call(context.Background())
+	for range 2 {
+		done := s.waiting(aCall, "%s of a closed store has not returned", what)
+		err := call(s.ctx)
+		done()
 		s.step("%s -> %v", what, err)
 		s.mustBeClosed(what, err)
-	})
+	}
 }
 
 func (s *subject) mustBeClosed(what string, err error) {
@@ -116,61 +105,71 @@ func (s *subject) mustBeClosed(what string, err error) {
 	}
 }
 
-// closeWriter writes one key until the store is closed.
+// closeWriter writes and deletes one key until the store is closed.
 type closeWriter struct {
 	key      string
-	revision uint64 // that was acknowledged last
+	revision uint64 // after what was acknowledged last; 0: the key is absent
 	value    string
-	unknown  bool // the outcome of one more write is
+	unknown  string // one more call whose outcome is
 }
 
 // closeUnderWriters closes the store, from inside the loop of a listing if it lists, and while
 // writers run. It returns when they have ended.
 func (s *subject) closeUnderWriters() []*closeWriter {
 	writers := make([]*closeWriter, closeWriters)
-	var begun sync.WaitGroup
-	begun.Add(closeWriters)
+	var writing sync.WaitGroup
+	writing.Add(closeWriters)
+	begun := make(chan struct{})
+	go func() { writing.Wait(); close(begun) }()
 	var isClosed atomic.Bool
 	s.together(closeWriters+1, func(i int) {
 		if i < closeWriters {
 			w := &closeWriter{key: s.key(fmt.Sprint("writer", i))}
 			writers[i] = w
-			telling := sync.OnceFunc(begun.Done)
-			defer telling() // also if its first write fails
-			w.run(s, &isClosed, telling)
+			w.run(s, &isClosed, sync.OnceFunc(writing.Done))
 			return
 		}
-		defer isClosed.Store(true) // also if that fails: the writers must end
-		begun.Wait()
+		s.await(begun)
 		s.closeWhileListing()
+		isClosed.Store(true)
 	})
 	return writers
 }
 
-// run writes until the store says that it is closed, or the outcome of a write is unknown.
+// run writes until the store says that it is closed, or the outcome of a call is unknown.
 func (w *closeWriter) run(s *subject, isClosed *atomic.Bool, begun func()) {
 	for n := 0; ; n++ {
 		late := isClosed.Load() // whether Close returned before the call began
-		value := fmt.Sprint(n)
-		revision, err := s.b.CompareAndSet(context.Background(), w.key, w.revision, []byte(value), time.Hour)
+		call, next, value := "CompareAndSet", uint64(0), fmt.Sprint(n)
+		if w.revision != 0 && n%3 == 2 {
+			call = "CompareAndDelete"
+		}
+		done := s.waiting(aCall, "%s %s, while the store is closed, has not returned", call, show(w.key))
+		var err error
+		if call == "CompareAndSet" {
+			next, err = s.b.CompareAndSet(s.ctx, w.key, w.revision, []byte(value), time.Hour)
+		} else {
+			err = s.b.CompareAndDelete(s.ctx, w.key, w.revision)
+		}
+		done()
 		begun()
 		if err != nil {
-			s.step("CompareAndSet %s expected %d while the store is closed -> %v", show(w.key), w.revision, err)
+			s.step("%s %s expected %d while the store is closed -> %v", call, show(w.key), w.revision, err)
 		}
 		switch {
 		case late:
-			s.mustBeClosed("CompareAndSet", err)
+			s.mustBeClosed(call, err)
 			return
-		case errors.Is(err, backend.ErrConflict), errors.Is(err, backend.ErrInvalid):
-			s.broken("CompareAndSet %s at its revision %d failed: %v", show(w.key), w.revision, err)
 		case err == nil:
-			w.revision, w.value = revision, value
+			w.revision, w.value = next, value
+		case errors.Is(err, backend.ErrConflict), errors.Is(err, backend.ErrInvalid), errors.Is(err, backend.ErrNotFound):
+			s.broken("%s %s at its revision %d failed: %v", call, show(w.key), w.revision, err)
 		case errors.Is(err, backend.ErrClosed):
 			return
 		case errors.Is(err, backend.ErrUnavailable): // nothing was written: it is tried again
 			time.Sleep(time.Millisecond)
 		default:
-			w.unknown = true
+			w.unknown = call
 			return
 		}
 	}
@@ -178,20 +177,21 @@ func (w *closeWriter) run(s *subject, isClosed *atomic.Bool, begun func()) {
 
 // check looks from elsewhere at what the writer has left.
 func (w *closeWriter) check(s *subject) {
-	if !w.unknown {
+	if w.unknown == "" {
 		s.holds(w.key, w.revision, []byte(w.value))
 		return
 	}
-	if e := s.get(w.key); e.Revision < w.revision {
-		s.broken("%s should be at revision %d or later, but is %s", show(w.key), w.revision, showEntry(e, nil))
+	e := s.get(w.key)
+	if e.Revision == w.revision || w.unknown == "CompareAndDelete" && e.Revision == 0 || w.unknown == "CompareAndSet" && e.Revision > w.revision {
+		return
 	}
+	s.broken("%s should be at revision %d, or as %s left it, but is %s", show(w.key), w.revision, w.unknown, showEntry(e, nil))
 }
 
 // closeWhileListing closes the store when a listing has yielded its first entry. The listing must
 // come to an end that its caller cannot mistake.
 func (s *subject) closeWhileListing() {
-	l, ok := backend.As[backend.Lister](s.b)
-	if !ok {
+	if _, ok := backend.As[backend.Lister](s.b); !ok {
 		s.close("while others write")
 		return
 	}
@@ -203,14 +203,13 @@ func (s *subject) closeWhileListing() {
 		missing[key] = true
 	}
 	var last error
-	s.within("a listing during which the store is closed", func() {
-		for e, err := range l.List(context.Background(), prefix) {
-			if last = err; err == nil {
-				if delete(missing, e.Key); len(missing) == closeKeys-1 {
-					s.close("while others write, and a listing runs")
-				}
+	s.entries(s.ctx, prefix, func(e backend.Entry, err error) bool {
+		if last = err; err == nil {
+			if delete(missing, e.Key); len(missing) == closeKeys-1 {
+				s.close("while others write, and a listing runs")
 			}
 		}
+		return true
 	})
 	s.step("the listing ends with %v, having missed %d of %d", last, len(missing), closeKeys)
 	switch {

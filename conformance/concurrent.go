@@ -1,11 +1,10 @@
 package conformance
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,14 +13,18 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// The properties of several callers at once, and of callers that lose patience.
+// The properties of several callers at once.
 
 func raceToCreate(s *subject, t *rapid.T) {
-	key := s.key("k")
 	n := rapid.IntRange(2, 8).Draw(t, "callers")
+	s.raceToCreateOne(s.key("k"), n, func(int) *subject { return s })
+}
+
+// raceToCreateOne has n callers create key at once, each through a handle of its own.
+func (s *subject) raceToCreateOne(key string, n int, handle func(i int) *subject) {
 	revisions := make([]uint64, n)
 	s.together(n, func(i int) {
-		revisions[i], _ = s.set(key, 0, fmt.Append(nil, i), 0)
+		revisions[i], _ = handle(i).set(key, 0, fmt.Append(nil, i), 0)
 	})
 	winner := -1
 	for i, r := range revisions {
@@ -46,21 +49,28 @@ func lostUpdate(s *subject, t *rapid.T) {
 	s.mustSet(key, 0, []byte("0"))
 	s.together(callers, func(int) {
 		for range each {
-			for {
-				e := s.get(key)
-				n, err := strconv.Atoi(string(e.Value))
-				if err != nil {
-					s.broken("the counter is %s", showValue(e.Value))
-				}
-				if _, ok := s.set(key, e.Revision, fmt.Append(nil, n+1), 0); ok {
-					break
-				}
-			}
+			s.increment(key, callers*each)
 		}
 	})
 	if e, want := s.get(key), fmt.Sprint(callers*each); string(e.Value) != want {
 		s.broken("after %s increments the counter is %s", want, showValue(e.Value))
 	}
+}
+
+// increment adds 1 to the number under key. At most others of all callers do the same. A caller
+// loses only to another that wins, and so not more often than that.
+func (s *subject) increment(key string, others int) {
+	for range others + 1 {
+		e := s.get(key)
+		n, err := strconv.Atoi(string(e.Value))
+		if err != nil {
+			s.broken("the counter is %s", showValue(e.Value))
+		}
+		if _, ok := s.set(key, e.Revision, fmt.Append(nil, n+1), 0); ok {
+			return
+		}
+	}
+	s.broken("CompareAndSet %s was a conflict %d times, but only %d others can have come before", show(key), others+1, others)
 }
 
 func freshReads(s *subject, t *rapid.T) {
@@ -85,73 +95,166 @@ func freshReads(s *subject, t *rapid.T) {
 	})
 }
 
-func endedContext(s *subject, t *rapid.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	want := context.Canceled
-	if rapid.Bool().Draw(t, "deadline") {
-		ctx, cancel = context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
-		want = context.DeadlineExceeded
-	}
-	cancel()
-	key, other := s.key("k"), s.key("other")
-	revision := s.mustSet(key, 0, []byte("v"))
-	says := func(call string, err error) {
-		s.step("%s with an ended context -> %v", call, err)
-		if !errors.Is(err, want) {
-			s.broken("%s with an ended context returned %v, which is not %v", call, err, want)
+// raceToDelete has callers delete and write a key at one revision.
+func raceToDelete(s *subject) {
+	const callers, rounds = 6, 40
+	key := s.key("k")
+	for n := range rounds {
+		revision := s.mustSet(key, s.get(key).Revision, fmt.Append(nil, n))
+		writes := func(i int) bool { return i%2 == 0 && n%2 == 0 } // in odd rounds all delete
+		var won [callers]bool
+		var next [callers]uint64
+		s.together(callers, func(i int) {
+			if writes(i) {
+				next[i], won[i] = s.set(key, revision, fmt.Append(nil, n, " by ", i), 0)
+				return
+			}
+			err := s.tryDelete(s.ctx, key, revision)
+			switch {
+			case err == nil:
+				won[i] = true
+			case !errors.Is(err, backend.ErrConflict) && !errors.Is(err, backend.ErrNotFound):
+				s.broken("CompareAndDelete %s failed: %v", show(key), err)
+			}
+		})
+		winner := -1
+		for i, ok := range won {
+			switch {
+			case !ok:
+			case winner >= 0:
+				s.broken("callers %d and %d both wrote or deleted the key at revision %d", winner, i, revision)
+			default:
+				winner = i
+			}
+		}
+		switch {
+		case winner < 0:
+			s.broken("of %d callers at the key's revision %d none succeeded", callers, revision)
+		case writes(winner):
+			s.holds(key, next[winner], fmt.Append(nil, n, " by ", winner))
+		default:
+			s.holds(key, 0, nil)
 		}
 	}
-	s.within("calls with an ended context", func() {
-		_, err := s.b.Get(ctx, key)
-		says("Get", err)
-		_, err = s.b.CompareAndSet(ctx, key, revision, []byte("w"), 0)
-		says("CompareAndSet", err)
-		_, err = s.b.CompareAndSet(ctx, other, 0, []byte("w"), 0)
-		says("CompareAndSet of an absent key", err)
-		says("CompareAndDelete", s.b.CompareAndDelete(ctx, key, revision))
-	})
-	s.holds(key, revision, []byte("v"))
-	s.holds(other, 0, nil)
 }
 
-func cutShort(s *subject, t *rapid.T) {
-	const callers = 8
-	size := rapid.SampledFrom([]int{8, 300, 20_000}).Draw(t, "bytes")
-	pause := time.Duration(rapid.IntRange(0, 400).Draw(t, "microseconds")) * time.Microsecond
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	keyOf := func(i int) string { return s.key(fmt.Sprint(i)) }
-	valueOf := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, size) }
-	errs := make([]error, callers)
-	s.together(callers+1, func(i int) {
-		if i == callers {
-			time.Sleep(pause) // somewhere into the others' calls, it does not matter where
-			s.step("the context is cancelled")
-			cancel()
+// strangers has several callers, each with a key of its own, call at once whatever there is.
+func strangers(s *subject) {
+	const callers, rounds = 12, 25
+	_, lists := backend.As[backend.Lister](s.b)
+	s.together(callers, func(i int) {
+		key := s.key(fmt.Sprint("of caller ", i, " alone"))
+		var newest uint64
+		for n := range rounds {
+			value := fmt.Appendf(nil, "%d by %d", n, i)
+			s.holds(key, 0, nil)
+			first := s.mustSet(key, 0, value)
+			s.holds(key, first, value)
+			second := s.mustSet(key, first, append(value, '+'))
+			if s.holds(key, second, append(value, '+')); first <= newest {
+				s.broken("%s got revision %d after %d", show(key), first, newest)
+			}
+			newest = second
+			if lists && n%5 == 0 {
+				if e := s.all(key, nil)[key]; e.Revision != second {
+					s.broken("List %s yielded %s, it is at revision %d", show(key), showEntry(e, nil), second)
+				}
+			}
+			s.mustDelete(key, second)
+		}
+	})
+}
+
+// sightings are what one reader of a key has seen.
+type sightings struct {
+	entries []backend.Entry
+	changes int       // between them
+	until   time.Time // after which it need not see any more
+}
+
+func (r *sightings) see(e backend.Entry) {
+	if n := len(r.entries); n > 0 && r.entries[n-1].Revision != e.Revision {
+		r.changes++
+	}
+	r.entries = append(r.entries, e)
+}
+
+// enough tells whether the reader has looked often enough while others wrote.
+func (r *sightings) enough() bool {
+	const reads, changes = 60, 15
+	return len(r.entries) >= reads && r.changes >= changes || time.Now().After(r.until)
+}
+
+// whole checks that no read mixes two states, while one writes and others read in every way. Every
+// value is written once.
+func whole(s *subject) {
+	key := s.key("k")
+	revision := s.mustSet(key, 0, []byte("0"))
+	written := map[uint64]string{revision: "0"}
+	var seen [3]sightings
+	var reading sync.WaitGroup
+	reading.Add(len(seen))
+	over := make(chan struct{}) // closed when enough was read
+	go func() { reading.Wait(); close(over) }()
+	_, lists := backend.As[backend.Lister](s.b)
+	w, watches := backend.As[backend.Watcher](s.b)
+	s.together(len(seen)+1, func(i int) {
+		begun := time.Now()
+		if i == len(seen) {
+			for n := 1; !isClosed(over); n++ {
+				if time.Since(begun) > 200*time.Millisecond {
+					time.Sleep(10 * time.Millisecond) // for stores whose reads give way to writes
+				}
+				value := fmt.Append(nil, n)
+				revision = s.mustSet(key, revision, value)
+				written[revision] = string(value)
+			}
 			return
 		}
-		value := valueOf(i)
-		_, errs[i] = s.b.CompareAndSet(ctx, keyOf(i), 0, value, 0)
-		s.step("CompareAndSet %s, value of %d bytes -> %v", show(keyOf(i)), size, errs[i])
-		clear(value) // it is the caller's again
+		defer reading.Done()
+		r := &seen[i]
+		r.until = begun.Add(500 * time.Millisecond)
+		switch {
+		case i == 0:
+			for !r.enough() {
+				r.see(s.get(key))
+			}
+		case i == 1 && lists:
+			for !r.enough() {
+				for _, e := range s.all(key, nil) {
+					r.see(e)
+				}
+			}
+		case i == 2 && watches:
+			one := s.watch(w, key)
+			defer one.cancel()
+			late := time.After(time.Until(r.until)) // how many states it sends is its own affair
+			for !r.enough() {
+				select {
+				case e, ok := <-one.states:
+					if !ok {
+						s.broken("the watch of %s closed its channel", show(key))
+					}
+					r.see(e)
+				case <-late:
+				}
+			}
+		}
 	})
-	for i, err := range errs {
-		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, backend.ErrUnavailable) {
-			s.broken("CompareAndSet that was cut short returned %v", err)
-		}
-		e := s.get(keyOf(i))
-		if err == nil && e.Revision == 0 {
-			s.broken("CompareAndSet %s succeeded, but the key is absent", show(keyOf(i)))
-		}
-		if e.Revision != 0 && !bytes.Equal(e.Value, valueOf(i)) {
-			s.broken("CompareAndSet %s wrote something else than its value: %s", show(keyOf(i)), showValue(e.Value))
+	for i, how := range []string{"Get", "List", "Watch"} {
+		for _, e := range seen[i].entries {
+			if want, ok := written[e.Revision]; !ok || want != string(e.Value) {
+				s.broken("%s showed %s, but what was written at that revision is %q", how, showEntry(e, nil), want)
+			}
 		}
 	}
-	// What was not applied may be, until something else is: then it is settled.
-	for i := range callers {
-		revision := s.get(keyOf(i)).Revision
-		if next, ok := s.set(keyOf(i), revision, []byte("settled"), 0); ok {
-			s.holds(keyOf(i), next, []byte("settled"))
-		}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

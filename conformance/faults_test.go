@@ -3,6 +3,8 @@ package conformance_test
 import (
 	"context"
 	"iter"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,9 +14,12 @@ import (
 
 // Faults that several mutants are made of.
 
-// keyed has all keys go through a function under which some become the same.
+// keyed has all keys go through a function under which some become the same. Readers see the name
+// under which a key was written last.
 func keyed(fold func(string) string) func(s *memory.Store, f *fork) {
 	return func(s *memory.Store, f *fork) {
+		var mu sync.Mutex
+		names := map[string]string{}
 		safe := func(key string) string {
 			if key != "" && len(key) <= backend.MaxKeyBytes && backend.CheckKey(key) == nil {
 				key = fold(key)
@@ -29,7 +34,31 @@ func keyed(fold func(string) string) func(s *memory.Store, f *fork) {
 			return e, err
 		}
 		f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			names[safe(key)] = key
 			return s.CompareAndSet(ctx, safe(key), expected, value, keep)
+		}
+		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
+			return func(yield func(backend.Entry, error) bool) {
+				for e, err := range s.List(ctx, "") {
+					if err == nil {
+						mu.Lock()
+						e.Key = names[e.Key]
+						mu.Unlock()
+					}
+					if (err != nil || strings.HasPrefix(e.Key, prefix)) && !yield(e, err) {
+						return
+					}
+				}
+			}
+		}
+		f.watch = func(ctx context.Context, key string) (<-chan backend.Entry, error) {
+			return relayed(s, func(states []backend.Entry) []backend.Entry {
+				e := states[len(states)-1]
+				e.Key = key
+				return []backend.Entry{e}
+			})(ctx, safe(key))
 		}
 		f.remove = func(ctx context.Context, key string, expected uint64) error {
 			return s.CompareAndDelete(ctx, safe(key), expected)
@@ -58,8 +87,8 @@ func staleGet(s *memory.Store, f *fork) {
 }
 
 // dropsAfter drops entries when what becomes of their keep is over; 0 is for ever, and a nil
-// function changes nothing.
-func dropsAfter(s *memory.Store, f *fork, becomes func(keep time.Duration) time.Duration) {
+// function changes nothing. It returns what sets the keep of a key otherwise.
+func dropsAfter(s *memory.Store, f *fork, becomes func(keep time.Duration) time.Duration) func(key string, keep time.Duration) {
 	var mu sync.Mutex
 	until := map[string]time.Time{}
 	f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
@@ -86,137 +115,11 @@ func dropsAfter(s *memory.Store, f *fork, becomes func(keep time.Duration) time.
 		}
 		return s.Get(ctx, key)
 	}
-}
-
-// renumbering gives each key revisions of its own, 1, 2, 3, as stores without a counter for all do.
-type renumbering struct {
-	mu    sync.Mutex
-	next  map[string]uint64 // the last revision given
-	real  map[string]uint64 // the store's revision of it
-	until map[string]time.Time
-}
-
-func (r *renumbering) expired(key string) bool {
-	end, ok := r.until[key]
-	return ok && !time.Now().Before(end)
-}
-
-// renumbered has forget called before each write, and after each deletion, to forget what must not
-// be forgotten.
-func renumbered(forget func(r *renumbering, key string, deleted bool)) func(s *memory.Store, f *fork) {
-	return func(s *memory.Store, f *fork) {
-		r := &renumbering{next: map[string]uint64{}, real: map[string]uint64{}, until: map[string]time.Time{}}
-		f.numbers = r
-		expire := func(key string) {
-			if r.expired(key) {
-				s.CompareAndDelete(bg, key, current(s, key))
-				forget(r, key, false)
-				delete(r.until, key)
-			}
-		}
-		standing := func(key string) uint64 {
-			if current(s, key) == 0 {
-				return 0
-			}
-			return r.next[key]
-		}
-		f.get = func(ctx context.Context, key string) (backend.Entry, error) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			expire(key)
-			e, err := s.Get(ctx, key)
-			if err == nil {
-				e.Revision = r.next[key]
-			}
-			return e, err
-		}
-		f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if standing(key) != expected {
-				return 0, backend.ErrConflict
-			}
-			if _, err := s.CompareAndSet(ctx, key, current(s, key), value, keep); err != nil {
-				return 0, err
-			}
-			r.next[key]++
-			delete(r.until, key)
-			if keep > 0 {
-				r.until[key] = time.Now().Add(keep)
-			}
-			return r.next[key], nil
-		}
-		f.remove = func(ctx context.Context, key string, expected uint64) error {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			switch standing(key) {
-			case 0:
-				return backend.ErrNotFound
-			case expected:
-				err := s.CompareAndDelete(ctx, key, current(s, key))
-				forget(r, key, true)
-				return err
-			}
-			return backend.ErrConflict
-		}
+	return func(key string, keep time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		until[key] = time.Now().Add(keep)
 	}
-}
-
-// listed has a listing altered as a whole.
-func listed(alter func(all []backend.Entry) []backend.Entry) func(s *memory.Store, f *fork) {
-	return func(s *memory.Store, f *fork) {
-		f.list = func(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {
-			return func(yield func(backend.Entry, error) bool) {
-				var all []backend.Entry
-				for e, err := range s.List(ctx, prefix) {
-					if err != nil {
-						yield(backend.Entry{}, err)
-						return
-					}
-					all = append(all, e)
-				}
-				for _, e := range alter(all) {
-					if !yield(e, nil) {
-						return
-					}
-				}
-			}
-		}
-	}
-}
-
-// relayed has each new state of a watch replaced by what pick makes of all states so far.
-func relayed(s *memory.Store, pick func(states []backend.Entry) []backend.Entry) func(ctx context.Context, key string) (<-chan backend.Entry, error) {
-	return func(ctx context.Context, key string) (<-chan backend.Entry, error) {
-		from, err := s.Watch(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		to := make(chan backend.Entry, 1)
-		go func() {
-			defer close(to)
-			var states []backend.Entry
-			for e := range from {
-				states = append(states, e)
-				for _, e := range pick(states) {
-					select {
-					case to <- e:
-					case <-ctx.Done():
-						return
-					}
-				}
-			}
-		}()
-		return to, nil
-	}
-}
-
-// only is a watch that sends one state and no more.
-func only(ctx context.Context, e backend.Entry) <-chan backend.Entry {
-	ch := make(chan backend.Entry, 1)
-	ch <- e
-	context.AfterFunc(ctx, func() { close(ch) })
-	return ch
 }
 
 // closable has the fork close by itself, and leave its store to a second handle. Calls of the
@@ -274,4 +177,77 @@ func closable(answer error) func(s *memory.Store, f *fork) {
 			return s.Watch(ctx, key)
 		}
 	}
+}
+
+// mended has keys altered before they are looked at.
+func mended(mend func(key string) string) func(s *memory.Store, f *fork) {
+	return func(s *memory.Store, f *fork) {
+		f.get = func(ctx context.Context, key string) (backend.Entry, error) { return s.Get(ctx, mend(key)) }
+		f.sets(func(w write) (uint64, error) {
+			w.key = mend(w.key)
+			return w.write()
+		})
+		f.remove = func(ctx context.Context, key string, expected uint64) error {
+			return s.CompareAndDelete(ctx, mend(key), expected)
+		}
+	}
+}
+
+// valued has all values altered on their way in.
+func valued(alter func(value []byte) []byte) func(s *memory.Store, f *fork) {
+	return func(s *memory.Store, f *fork) {
+		f.sets(func(w write) (uint64, error) {
+			if len(w.value) <= backend.MaxValueBytes {
+				w.value = alter(w.value)
+			}
+			return w.write()
+		})
+	}
+}
+
+// deletions are what was deleted, each with its last state.
+type deletions struct {
+	mu      sync.Mutex
+	entries []backend.Entry
+}
+
+// recorded has deletions recorded.
+func recorded(s *memory.Store, f *fork) *deletions {
+	d := &deletions{}
+	f.remove = func(ctx context.Context, key string, expected uint64) error {
+		e, _ := s.Get(ctx, key)
+		err := s.CompareAndDelete(ctx, key, expected)
+		if err == nil {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.entries = append(d.entries, e)
+		}
+		return err
+	}
+	return d
+}
+
+// all are in the order in which they were deleted.
+func (d *deletions) all() []backend.Entry {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.entries)
+}
+
+func (d *deletions) last(key string) (backend.Entry, bool) {
+	for _, e := range slices.Backward(d.all()) {
+		if e.Key == key {
+			return e, true
+		}
+	}
+	return backend.Entry{}, false
+}
+
+// pauses takes the time of a call to a server, or until ctx ends, and tells whether it has.
+func pauses(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Microsecond):
+	}
+	return ctx.Err() != nil
 }

@@ -68,6 +68,31 @@ func (f *fork) Close() error {
 	return f.Store.Close()
 }
 
+// write is one call of CompareAndSet.
+type write struct {
+	s        *memory.Store
+	ctx      context.Context
+	key      string
+	expected uint64
+	value    []byte
+	keep     time.Duration
+}
+
+// now is the revision of the key, 0 if it is absent.
+func (w write) now() uint64 { return current(w.s, w.key) }
+
+// write does what is asked.
+func (w write) write() (uint64, error) {
+	return w.s.CompareAndSet(w.ctx, w.key, w.expected, w.value, w.keep)
+}
+
+// sets has f answer CompareAndSet.
+func (f *fork) sets(set func(w write) (uint64, error)) {
+	f.set = func(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
+		return set(write{f.Store, ctx, key, expected, value, keep})
+	}
+}
+
 // newFork returns a sound store, for f to break.
 func newFork(f func(s *memory.Store, f *fork)) *fork {
 	b := &fork{Store: memory.New()}
@@ -94,3 +119,5 @@ func current(s *memory.Store, key string) uint64 {
 	e, _ := s.Get(context.Background(), key)
 	return e.Revision
 }
+
+var bg = context.Background()

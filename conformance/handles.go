@@ -1,9 +1,7 @@
 package conformance
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +20,8 @@ func (s *subject) handles() [2]*subject {
 func twoHandles(s *subject, t *rapid.T) {
 	handles := s.handles()
 	key := s.key("k")
-	var revision uint64
+	_, lists := backend.As[backend.Lister](s.b)
+	var revision, newest uint64
 	var value []byte
 	for range rapid.IntRange(2, 8).Draw(t, "calls") {
 		i := rapid.IntRange(0, 1).Draw(t, "handle")
@@ -33,9 +32,18 @@ func twoHandles(s *subject, t *rapid.T) {
 			revision, value = 0, nil
 		} else {
 			value = smallValue().Draw(t, "value")
-			revision = one.mustSet(key, revision, value)
+			revision = one.mustKeep(key, revision, value, rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "keep"))
+			if revision <= newest {
+				s.broken("%s got revision %d through the %s after it had had %d", show(key), revision, one.handle, newest)
+			}
+			newest = revision
 		}
 		other.holds(key, revision, value)
+		if lists {
+			if e := other.all(key, nil)[key]; e.Revision != revision {
+				s.broken("List through the second of two handles shows %s, it is at revision %d", showEntry(e, nil), revision)
+			}
+		}
 		if _, ok := other.set(key, old, []byte("late"), 0); ok {
 			s.broken("CompareAndSet at revision %d succeeded through one handle after it had been replaced through the other", old)
 		}
@@ -70,20 +78,12 @@ func raceOfHandles(s *subject, t *rapid.T) {
 	key := s.key("k")
 	callers := rapid.IntRange(2, 6).Draw(t, "callers")
 	each := rapid.IntRange(1, 3).Draw(t, "increments")
+	s.raceToCreateOne(s.key("created"), callers, func(i int) *subject { return handles[i%2] })
 	handles[0].mustSet(key, 0, []byte("0"))
 	s.together(callers, func(i int) {
 		h := handles[i%2]
 		for range each {
-			for {
-				e := h.get(key)
-				n, err := strconv.Atoi(string(e.Value))
-				if err != nil {
-					s.broken("the counter is %s", showValue(e.Value))
-				}
-				if _, ok := h.set(key, e.Revision, fmt.Append(nil, n+1), 0); ok {
-					break
-				}
-			}
+			h.increment(key, callers*each)
 		}
 	})
 	for _, h := range handles {
@@ -100,16 +100,27 @@ func watchElsewhere(s *subject, t *rapid.T) {
 	}
 	handles := s.handles()
 	key := s.key("k")
+	var revision uint64
+	var value []byte
+	changes := func() {
+		for range rapid.IntRange(1, 3).Draw(t, "changes") {
+			value = smallValue().Draw(t, "value")
+			revision = handles[0].mustSet(key, revision, value)
+		}
+	}
+	if rapid.Bool().Draw(t, "changes before") {
+		changes()
+	}
 	one := handles[1].watch(w, key)
 	defer one.end()
-	var revision uint64
-	for range rapid.IntRange(1, 3).Draw(t, "changes") {
-		revision = handles[0].mustSet(key, revision, smallValue().Draw(t, "value"))
+	if e := one.next(); e.Revision != revision {
+		s.broken("the first state that the second handle's watch sent was %s, the key is at revision %d", showEntry(e, nil), revision)
 	}
-	one.comesTo(revision)
+	changes()
+	one.comesTo(revision, value)
 	if rapid.Bool().Draw(t, "delete") {
 		handles[0].mustDelete(key, revision)
-		one.comesTo(0)
+		one.comesTo(0, nil)
 	}
 }
 
@@ -141,13 +152,13 @@ func afterCrash(s *subject) {
 			states[key], newest[key] = state{revision, value}, revision
 		}
 		s.step("the store crashes, and is opened again")
-		s.reopen()
+		done := s.waiting(aReopening, "the store has not been opened again")
+		s.b = s.reopen(s.b)
+		done()
 		for key, st := range states {
 			s.holds(key, st.revision, st.value)
 			if st.revision == 0 {
-				if err := s.tryDelete(key, newest[key]); !errors.Is(err, backend.ErrNotFound) {
-					s.broken("CompareAndDelete of %s, deleted before the crash, returned %v", show(key), err)
-				}
+				s.mustNotDelete(key, newest[key], backend.ErrNotFound, "which was deleted before the crash,")
 			}
 		}
 	}

@@ -1,9 +1,12 @@
 package conformance_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,26 +21,102 @@ import (
 // own, this test binary, since it must fail there.
 const mutantEnv = "AILEASE_CONFORMANCE_MUTANT"
 
-// TestOneMutant is what such a process runs. Without one it puts a fork without a fault to the
-// suite.
+// patienceOfMutants is what each step of a mutant is given.
+const patienceOfMutants = time.Second
+
+var times = flag.Int("conformance.times", 1, "how often each mutant is put to its property, each time with other cases")
+
+// TestOneMutant is what such a process runs: the property that must find the mutant, and then the
+// others, which look at fewer cases. Without a mutant it puts a fork without a fault to the suite.
 func TestOneMutant(t *testing.T) {
-	fault := func(*memory.Store, *fork) {}
-	if name := os.Getenv(mutantEnv); name != "" {
-		conformance.SetSoon(3 * time.Second)
-		for _, m := range mutants {
-			if m.name == name {
-				fault = m.fault
+	run := func(t *testing.T, fault func(*memory.Store, *fork), names []string) {
+		conformance.RunOnly(t, names, func(*testing.T) backend.Backend { return newFork(fault) },
+			conformance.WithSecondHandle(secondOf), conformance.WithReopen(reopened))
+	}
+	name := os.Getenv(mutantEnv)
+	if name == "" {
+		run(t, func(*memory.Store, *fork) {}, conformance.Names())
+		return
+	}
+	i := slices.IndexFunc(mutants, func(m mutant) bool { return m.name == name })
+	m := mutants[i]
+	conformance.SetPatience(patienceOfMutants)
+	t.Run("its property", func(t *testing.T) { run(t, m.fault, []string{m.caughtBy}) })
+	t.Run("another", func(t *testing.T) {
+		flag.Set("rapid.checks", "20")
+		others := slices.DeleteFunc(conformance.Names(), func(p string) bool { return p == m.caughtBy || p == "keep" })
+		run(t, m.fault, others) // but for the one that takes seconds
+	})
+}
+
+// verdict is what the suite says of a mutant.
+type verdict struct {
+	mutant
+	output string
+	caught bool     // with the promise of its property
+	also   []string // the other properties that fail, if it is meant to fail alone
+}
+
+// putToTheSuite runs the suite with m: its property as often as is asked for, and, if m is meant to
+// fail alone, the others once.
+func putToTheSuite(t *testing.T, m mutant, alone bool) verdict {
+	t.Helper()
+	v := verdict{mutant: m, caught: true}
+	for seed := 1; seed <= *times && v.caught; seed++ {
+		tests := "^TestOneMutant$/^its"
+		if alone && seed == 1 {
+			tests = "^TestOneMutant$"
+		}
+		out, err := runMutant(t, m.name, seed, "-test.run="+tests, "-rapid.shrinktime=300ms")
+		v.output = out
+		v.caught = err != nil && failed(out, "its_property", m.caughtBy) &&
+			strings.Contains(out, "broken promise: "+conformance.Promise(m.caughtBy)+"\n")
+		for _, p := range conformance.Names() {
+			if failed(out, "another", p) {
+				v.also = append(v.also, p)
 			}
 		}
 	}
-	conformance.Run(t, func(*testing.T) backend.Backend { return newFork(fault) },
-		conformance.WithSecondHandle(secondOf), conformance.WithReopen(reopened))
+	return v
 }
 
-// TestEveryMutantIsCaught prints the table that stands in the package's documentation.
-func TestEveryMutantIsCaught(t *testing.T) {
-	table := make([]string, len(mutants))
-	free := make(chan struct{}, 2)
+// runMutant runs TestOneMutant in a process of its own, with flags. With one seed it always draws
+// the same.
+func runMutant(t *testing.T, name string, seed int, flags ...string) (output string, err error) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags = append(flags, "-test.timeout=120s", "-rapid.nofailfile", fmt.Sprint("-rapid.seed=", seed))
+	c := exec.CommandContext(t.Context(), exe, flags...)
+	c.Env = append(os.Environ(), mutantEnv+"="+name)
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+// failed tells whether the property is named as one that failed.
+func failed(output, part, property string) bool {
+	path := "TestOneMutant/" + part + "/" + strings.ReplaceAll(property, " ", "_")
+	return regexp.MustCompile(`(?m)--- FAIL: ` + regexp.QuoteMeta(path) + ` \(`).MatchString(output)
+}
+
+// verdicts are those of all mutants, which the tests share.
+var verdicts []verdict
+
+func ofAllMutants(t *testing.T) []verdict {
+	t.Helper()
+	if verdicts != nil {
+		return verdicts
+	}
+	alone := map[string]bool{}
+	for _, p := range contract {
+		if len(p.mutants) > 0 {
+			alone[p.mutants[0]] = true
+		}
+	}
+	all := make([]verdict, len(mutants))
+	free := make(chan struct{}, 4) // much of the time they wait
 	var wg sync.WaitGroup
 	for i, m := range mutants {
 		if conformance.Promise(m.caughtBy) == "" {
@@ -46,19 +125,27 @@ func TestEveryMutantIsCaught(t *testing.T) {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			out, err := putToTheSuite(t, m)
-			if err == nil || !strings.Contains(out, "broken promise: "+conformance.Promise(m.caughtBy)) {
-				t.Errorf("%s survived property %q, a bug of the suite: %v\n%s", m.name, m.caughtBy, err, out)
-				return
-			}
-			table[i] = fmt.Sprintf("%-54s %s", m.name, m.caughtBy)
+			all[i] = putToTheSuite(t, m, alone[m.name])
 		})
 	}
 	wg.Wait()
+	verdicts = all
+	return all
+}
+
+// TestEveryMutantIsCaught prints the table that stands in the package's documentation.
+func TestEveryMutantIsCaught(t *testing.T) {
+	var table []string
+	for _, v := range ofAllMutants(t) {
+		if !v.caught {
+			t.Errorf("%s survived property %q, a bug of the suite:\n%s", v.name, v.caughtBy, v.output)
+		}
+		table = append(table, fmt.Sprintf("%-54s %s", v.name, v.caughtBy))
+	}
 	if t.Failed() {
 		return
 	}
-	t.Logf("%d mutants written, %d caught:\n%s", len(mutants), len(table), strings.Join(table, "\n"))
+	t.Logf("%d mutants written, %d caught, %d of %d times each:\n%s", len(mutants), len(table), *times, *times, strings.Join(table, "\n"))
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
@@ -66,20 +153,4 @@ func TestEveryMutantIsCaught(t *testing.T) {
 	if want := "//\t" + strings.Join(table, "\n//\t") + "\n"; !strings.Contains(string(doc), want) {
 		t.Errorf("the table in doc.go is out of date, it must be:\n%s", want)
 	}
-}
-
-// putToTheSuite runs the one property that is meant to catch m. The seed is fixed so that the test
-// always does the same.
-func putToTheSuite(t *testing.T, m mutant) (output string, err error) {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	property := strings.ReplaceAll(m.caughtBy, " ", "_")
-	c := exec.CommandContext(t.Context(), exe, "-test.run=^TestOneMutant$/^"+property+"$", "-test.timeout=60s",
-		"-rapid.nofailfile", "-rapid.shrinktime=300ms", "-rapid.seed=1")
-	c.Env = append(os.Environ(), mutantEnv+"="+m.name)
-	out, err := c.CombinedOutput()
-	return string(out), err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
@@ -18,23 +19,25 @@ var buckets atomic.Int64
 func newBucket() string { return fmt.Sprintf("test_%d", buckets.Add(1)) }
 
 // suite runs the conformance suite on a running server or cluster. crash stops it and starts it
-// again.
-func suite(t *testing.T, url string, crash func(bucket string), opts ...natskv.Option) {
+// again. used makes the store that is tested of the one that was opened.
+func suite(t *testing.T, url string, crash func(bucket string), used func(*natskv.Store) backend.Backend, how []conformance.Option, opts ...natskv.Option) {
 	t.Helper()
 	bucketOf := map[backend.Backend]string{}
 	bound := func(t *testing.T, bucket string) backend.Backend {
 		t.Helper()
-		s := natstest.Patient{Store: open(t, url, append(opts, natskv.WithBucket(bucket))...)}
+		s := used(open(t, url, append(opts, natskv.WithBucket(bucket))...))
 		bucketOf[s] = bucket
 		return s
 	}
 	conformance.Run(t,
 		func(t *testing.T) backend.Backend { return bound(t, newBucket()) },
-		conformance.WithSecondHandle(func(t *testing.T, first backend.Backend) backend.Backend { return bound(t, bucketOf[first]) }),
-		conformance.WithReopen(func(t *testing.T, crashed backend.Backend) backend.Backend {
-			crash(bucketOf[crashed])
-			return bound(t, bucketOf[crashed])
-		}),
+		append(how,
+			conformance.WithSecondHandle(func(t *testing.T, first backend.Backend) backend.Backend { return bound(t, bucketOf[first]) }),
+			conformance.WithReopen(func(t *testing.T, crashed backend.Backend) backend.Backend {
+				crash(bucketOf[crashed])
+				return bound(t, bucketOf[crashed])
+			}),
+		)...,
 	)
 }
 
@@ -42,14 +45,15 @@ func TestConformance(t *testing.T) {
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)
 	server := natstest.Start(t, o)
+	bare := func(s *natskv.Store) backend.Backend { return s }
 	suite(t, server.ClientURL(), func(string) {
 		natstest.Stop(server)
 		server = natstest.Start(t, o)
-	})
+	}, bare, nil)
 }
 
 // TestConformanceOfACluster looks at a quarter of the cases unless -rapid.checks is given: a write
-// takes four times as long.
+// takes four times as long. The cluster may elect meanwhile.
 func TestConformanceOfACluster(t *testing.T) {
 	t.Parallel()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
@@ -57,10 +61,11 @@ func TestConformanceOfACluster(t *testing.T) {
 		t.Cleanup(func() { f.Value.Set(f.DefValue) })
 	}
 	c := natstest.StartCluster(t)
+	patient := func(s *natskv.Store) backend.Backend { return natstest.Patient{Store: s} }
 	suite(t, c.URL(), func(bucket string) {
 		i := c.Leader(t, bucket)
 		natstest.Stop(c.Servers[i])
 		c.Leader(t, bucket)
 		c.Restart(t, i)
-	}, natskv.WithReplicas(3))
+	}, patient, []conformance.Option{conformance.WithPatience(20 * time.Second)}, natskv.WithReplicas(3))
 }
