@@ -59,7 +59,7 @@ func unsuitable(c jetstream.StreamConfig, bucket string) string {
 	case len(c.Subjects) != 1 || c.Subjects[0] != subjectPrefix(bucket)+">":
 		return fmt.Sprintf("its subjects are %q, must be %q: give leases a bucket of their own", c.Subjects, subjectPrefix(bucket)+">")
 	case c.Storage != jetstream.FileStorage:
-		return "it is kept in memory, so that a restart loses all leases and begins fencing tokens anew: give leases a bucket of their own"
+		return "it is kept in memory, so that a restart loses all leases and fencing tokens begin again: give leases a bucket of their own"
 	case c.MaxMsgsPerSubject != 1:
 		// Of two messages the newer may be dropped first, and then the older would stand again.
 		return edit(fmt.Sprintf("its history is %d, so that an old entry would come back when the keep of a newer one ends", c.MaxMsgsPerSubject), "--max-msgs-per-subject=1")
