@@ -29,8 +29,8 @@ type rounds struct {
 
 // How long a round waits before its names are compared instead.
 const (
-	fenceWait    = 500 * time.Millisecond // for its fence
-	snapshotWait = 500 * time.Millisecond // for a replica to store the fence
+	fenceWait      = 500 * time.Millisecond // for its fence
+	fenceStoreWait = 500 * time.Millisecond // for a replica to store the fence
 )
 
 func (r *rounds) read(ctx context.Context, name string) (state, error) {
@@ -153,10 +153,9 @@ func (s *Store) readAfter(ctx context.Context, number uint64, names []string) ma
 		maps.Copy(found, s.readAfter(ctx, number, names[mostNames:]))
 		return found
 	}
-	patient, cancel := context.WithTimeout(ctx, snapshotWait)
-	defer cancel()
+	end := time.Now().Add(fenceStoreWait)
 	for p := (pauses{}); ; {
-		found, err := s.snapshot(patient, append(slices.Clip(names), fenceName))
+		found, err := s.snapshot(ctx, append(slices.Clip(names), fenceName))
 		if err == errCut && len(names) > 1 {
 			half := len(names) / 2
 			found := s.readAfter(ctx, number, names[:half])
@@ -167,7 +166,7 @@ func (s *Store) readAfter(ctx context.Context, number uint64, names []string) ma
 			delete(found, fenceName)
 			return found
 		}
-		if p.wait(patient) != nil {
+		if time.Now().After(end) || p.wait(ctx) != nil {
 			return map[string]message{}
 		}
 	}
