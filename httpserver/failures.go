@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backend"
 )
 
 // Errors that have no sentinel elsewhere.
@@ -62,6 +63,8 @@ var refusals = []struct {
 	{err: errNoEndpoint, code: http.StatusNotFound, status: "no_such_endpoint"},
 	{err: errMethod, code: http.StatusMethodNotAllowed, status: "method_not_allowed"},
 	{err: errMediaType, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},
+	{err: backend.ErrInvalid, code: http.StatusRequestEntityTooLarge, status: "too_large",
+		text: "the store takes no record of this size; nothing was written: send a smaller result, metadata or checkpoint"},
 	{err: lease.ErrUnknownOutcome, code: http.StatusServiceUnavailable, status: "unknown_outcome",
 		text: "the store went away during the write, which may have been applied: repeat the request with the same fields; a lease or check-lock needs the nonce that it had"},
 	{err: lease.ErrUnreadable, code: http.StatusInternalServerError, status: "unreadable_record",

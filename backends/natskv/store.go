@@ -45,6 +45,8 @@ var (
 	_ backend.Backend = (*Store)(nil)
 	_ backend.Lister  = (*Store)(nil)
 	_ backend.Watcher = (*Store)(nil)
+
+	_ backend.ValueLimiter = (*Store)(nil)
 )
 
 // closeWait is how long Close waits until the server has dropped the consumers of watches. Without
