@@ -45,6 +45,7 @@ const (
 	codeResources        jetstream.ErrorCode = 10023
 	codeResourcesMemory  jetstream.ErrorCode = 10028
 	codeResourcesStorage jetstream.ErrorCode = 10047
+	codeStreamNotMade    jetstream.ErrorCode = 10049
 	codeTooLarge         jetstream.ErrorCode = 10054
 	codeWrongSequence    jetstream.ErrorCode = 10071 // with the last sequence in its text
 	codeStoreFailed      jetstream.ErrorCode = 10077
