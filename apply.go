@@ -171,8 +171,10 @@ func (c *core) write(ctx context.Context, storeKey string, cmd *command, cur sto
 	switch {
 	case err == nil:
 		return next.storedAt(revision), wasApplied, nil
-	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, backend.ErrInvalid), errors.Is(err, backend.ErrClosed):
+	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, backend.ErrClosed):
 		return stored{}, wasNotApplied, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.Is(err, backend.ErrInvalid): // to send it again is useless
+		return stored{}, wasNotApplied, fmt.Errorf("%w: the store refuses the record of %d bytes: %w", ErrInvalid, len(*buf), err)
 	}
 	w := &pendingWrite{storeKey, *cmd, cur, next, *buf, keep, now, began}
 	if errors.Is(err, backend.ErrConflict) {

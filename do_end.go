@@ -30,6 +30,9 @@ const endFor = 5 * time.Second
 func (h *hold) endCompleted(caller context.Context, result json.RawMessage) error {
 	h.stop(caller)
 	_, err := h.end(caller, true, "complete", &command{verb: verbComplete, result: result})
+	if errors.Is(err, backend.ErrInvalid) {
+		return h.failUnstorable(caller, err)
+	}
 	return err
 }
 
@@ -37,6 +40,10 @@ func (h *hold) endCompleted(caller context.Context, result json.RawMessage) erro
 // again.
 func (h *hold) endUnstorable(caller context.Context, why error) error {
 	h.stop(caller)
+	return h.failUnstorable(caller, why)
+}
+
+func (h *hold) failUnstorable(caller context.Context, why error) error {
 	return h.fail(caller, verdictOf{code: codeResult, hash: hashOf(why.Error()), text: why.Error()}, why)
 }
 

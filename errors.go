@@ -13,7 +13,7 @@ import (
 var (
 	ErrNotFound      = errors.New("no such lease")    // the key has no lease, or none any more
 	ErrFailed        = errors.New("failed")           // the work, here or elsewhere; [Code] tells with which code
-	ErrInvalid       = errors.New("invalid argument") // outside its limits; errors.As finds a [*FieldError]
+	ErrInvalid       = errors.New("invalid argument") // outside its limits; errors.As finds a [*FieldError], or it wraps [backend.ErrInvalid]
 	ErrInputMismatch = errors.New("input mismatch")   // the key stands for work on another input
 
 	// ErrLost means that the lease id does not hold the key: another took the lease over, or the

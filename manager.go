@@ -21,7 +21,8 @@ type Manager struct {
 }
 
 // NewManager returns a Manager on b. It does not touch the store. An option out of range is
-// [ErrInvalid].
+// [ErrInvalid], and so are limits by which a record could be larger than the store takes; see
+// [backend.ValueLimiter].
 func NewManager(b backend.Backend, opts ...Option) (*Manager, error) {
 	s := defaults()
 	for _, o := range opts {
@@ -30,7 +31,11 @@ func NewManager(b backend.Backend, opts ...Option) (*Manager, error) {
 	if b == nil {
 		return nil, &Error{Op: "new manager", Err: &FieldError{"backend", "must not be nil"}}
 	}
-	if err := s.check(); err != nil {
+	most := backend.MaxValueBytes
+	if v, ok := backend.As[backend.ValueLimiter](b); ok {
+		most = min(most, v.MaxValueBytes())
+	}
+	if err := s.check(most); err != nil {
 		return nil, &Error{Op: "new manager", Err: err}
 	}
 	return &Manager{newCore(b, s), s.namespace}, nil

@@ -130,7 +130,14 @@ const recordOverhead = 48 << 10
 // longest bounds durations: no sum of an instant and a few of them leaves the calendar.
 const longest = 100 * 365 * 24 * time.Hour
 
-func (s *settings) check() error {
+// recordBytes bounds the size of a record. Escaping makes up to six bytes of one, in all but what
+// is JSON already.
+func (s *settings) recordBytes() int {
+	return s.maxMetadataBytes + max(s.maxResultBytes, maxCheckpointBytes) + maxProgressBytes + 6*(s.maxErrorCodeBytes+s.maxReasonBytes) + recordOverhead
+}
+
+// check is given the size of the largest value that the store takes.
+func (s *settings) check(most int) error {
 	if s.clock == nil || s.logger == nil {
 		return &FieldError{"options", "the clock and the logger must not be nil"}
 	}
@@ -167,10 +174,8 @@ func (s *settings) check() error {
 			return &FieldError{n.name, fmt.Sprintf("%d, must be from %d to %d", n.value, n.low, n.high)}
 		}
 	}
-	// Escaping makes up to six bytes of one, in all but what is JSON already.
-	total := s.maxMetadataBytes + max(s.maxResultBytes, maxCheckpointBytes) + maxProgressBytes + 6*(s.maxErrorCodeBytes+s.maxReasonBytes) + recordOverhead
-	if total > backend.MaxValueBytes {
-		return &FieldError{"max_result_bytes", fmt.Sprintf("with metadata and the rest a record could have %d bytes, a backend takes %d", total, backend.MaxValueBytes)}
+	if total := s.recordBytes(); total > most {
+		return &FieldError{"max_result_bytes", fmt.Sprintf("with metadata and the rest a record could have %d bytes, this backend takes %d", total, most)}
 	}
 	return nil
 }

@@ -130,8 +130,8 @@
 //	409  already_finished        the lease has ended, with a different outcome
 //	409  input_mismatch          the key stands for another input_hash
 //	409  duplicate               a locked key, with [WithDuplicateConflict]
-//	413  too_large               see [WithMaxBodyBytes]; told before the body is sent, if it is
-//	                             announced
+//	413  too_large               the body, see [WithMaxBodyBytes], told before it is sent if it is
+//	                             announced; or the record for the store
 //	415  unsupported_media_type  the body is not declared as JSON, or is compressed
 //	422  invalid_request         the detail is a list: type, loc and msg of each problem
 //	429  rate_limited            with Retry-After of up to a minute; see [WithRateLimit]

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backend"
 )
 
 // Errors that have no sentinel elsewhere.
@@ -73,6 +74,8 @@ var refusals = []struct {
 	{err: errForeignHost, code: http.StatusForbidden, status: "foreign_host"},
 	{err: errMemoryFull, code: http.StatusServiceUnavailable, status: "unavailable", trouble: memoryFull,
 		text: "the server holds too many large requests and unread answers; nothing was written: repeat the request"},
+	{err: backend.ErrInvalid, code: http.StatusRequestEntityTooLarge, status: "too_large",
+		text: "the store takes no record of this size; nothing was written: send a smaller result, metadata or checkpoint"},
 	{err: lease.ErrUnknownOutcome, code: http.StatusServiceUnavailable, status: "unknown_outcome",
 		text: "the store went away during the write, which may have been applied: repeat the request with the same fields; a lease or check-lock needs the nonce that it had"},
 	{err: lease.ErrUnreadable, code: http.StatusInternalServerError, status: "unreadable_record", trouble: recordBad,

@@ -13,6 +13,10 @@ import (
 // sent again for, unless its caller's timeout is longer.
 const duplicates = 10 * time.Second
 
+// remadeWait is for how long making a bucket is tried again. While a server removes the files of a
+// deleted bucket, it may refuse to make one of the same name, for some milliseconds.
+const remadeWait = 3 * time.Second
+
 func streamName(bucket string) string    { return "KV_" + bucket }
 func subjectPrefix(bucket string) string { return "$KV." + bucket + "." }
 
@@ -27,7 +31,7 @@ func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.St
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return stream, err
 	}
-	stream, err = js.CreateStream(ctx, jetstream.StreamConfig{
+	config := jetstream.StreamConfig{
 		Name:              streamName(s.bucket),
 		Description:       "AI leases: a record under each key. Do not delete: fencing tokens are its sequence numbers",
 		Subjects:          []string{subjectPrefix(s.bucket) + ">"},
@@ -38,14 +42,20 @@ func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.St
 		DenyDelete:        true,
 		AllowRollup:       true,
 		AllowDirect:       true,
-		FirstSeq:          uint64(time.Now().UnixMicro()),
 		Duplicates:        duplicates,
 		AllowMsgTTL:       true, // ignored by servers before 2.11, which keep everything for ever
-	})
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
-		return js.Stream(ctx, streamName(s.bucket))
 	}
-	return stream, err
+	begun := time.Now()
+	for p := (pauses{}); ; {
+		config.FirstSeq = uint64(time.Now().UnixMicro())
+		stream, err = js.CreateStream(ctx, config)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
+			return js.Stream(ctx, streamName(s.bucket))
+		}
+		if apiCode(err) != codeStreamNotMade || time.Since(begun) > remadeWait || p.wait(ctx) != nil {
+			return stream, err
+		}
+	}
 }
 
 // unsuitable says what is wrong with a bucket, and what to do about it, or "".
@@ -59,7 +69,7 @@ func unsuitable(c jetstream.StreamConfig, bucket string) string {
 	case len(c.Subjects) != 1 || c.Subjects[0] != subjectPrefix(bucket)+">":
 		return fmt.Sprintf("its subjects are %q, must be %q: give leases a bucket of their own", c.Subjects, subjectPrefix(bucket)+">")
 	case c.Storage != jetstream.FileStorage:
-		return "it is kept in memory, so that a restart loses all leases and begins fencing tokens anew: give leases a bucket of their own"
+		return "it is kept in memory, so that a restart loses all leases and fencing tokens begin again: give leases a bucket of their own"
 	case c.MaxMsgsPerSubject != 1:
 		// Of two messages the newer may be dropped first, and then the older would stand again.
 		return edit(fmt.Sprintf("its history is %d, so that an old entry would come back when the keep of a newer one ends", c.MaxMsgsPerSubject), "--max-msgs-per-subject=1")

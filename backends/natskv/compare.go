@@ -27,7 +27,7 @@ type comparison struct {
 	likely uint64
 }
 
-// unknownNumber says that nobody knows which number a name is likely to have.
+// unknownNumber stands for a number that has to be asked for first.
 const unknownNumber = math.MaxUint64
 
 // read returns the state of name. likely is the number that it is likely to have: 0, for a name

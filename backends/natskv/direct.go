@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Requests that any server may answer which has a replica of the bucket, from what it has. What
-// such an answer proves is for the callers to say.
+// Direct reads: any server with a replica of the bucket may answer, from its own state. Alone, such
+// an answer proves nothing; see rounds.
 
 const (
 	mostNames   = 256      // that one answer may be asked for; the server allows 1 024
@@ -24,14 +24,14 @@ const (
 
 var errCut = errors.New("the server cut its answer") // at mostBytes
 
-// directSubject is where direct reads are sent, which a user needs permission for.
+// directSubject is the subject of direct reads. A user needs permission to publish to it.
 func directSubject(bucket string) string {
 	return jetstream.DefaultAPIPrefix + "DIRECT.GET." + streamName(bucket)
 }
 
 // lastDirect asks for the last message of name.
 func (s *Store) lastDirect(ctx context.Context, name string) (message, error) {
-	ctx, cancel := s.patience(ctx)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	r, err := s.nc.RequestWithContext(ctx, directSubject(s.bucket)+"."+s.prefix+name, nil)
 	if err != nil {

@@ -22,63 +22,76 @@
 //     key has the expected number, and drops it when its keep ends. The numbers are the stream's
 //     own. They only grow, and serve as revisions and fencing tokens.
 //   - A read of one replica is answered by the only server that has it.
-//   - A read of several replicas is proved. The Store writes a fence, a message that means nothing,
-//     and reads from a server that has stored this fence: so it has every write that was
-//     acknowledged before. Calls that read at the same time share the fence and the request. A key
-//     that seems to be absent is proved by a second fence, which the leader takes only if it is.
-//   - A write that a server refuses is a conflict only if it is certain that no other server has
-//     taken it. For some seconds around a cut two servers may lead, and both get every message. So
-//     each write has a random id, and what stands under the key is read before a refusal is
-//     believed, unless the refusal itself is proof.
+//   - A read of several replicas is proved. The Store writes a fence, a message without content,
+//     and then reads from a server that has stored this fence. What that server has under a key is
+//     not older than the fence. Calls that read at the same time share the fence and the request.
+//     If the server has nothing under the key, a second fence proves that: the leader takes it only
+//     if the key is absent.
+//   - A refused write is a conflict only if no server can have taken it. For some seconds around a
+//     cut two servers may act as leader, and a message may reach both. So each write has a random
+//     id. After a refusal the Store reads the key and compares, unless the refusal itself is proof.
 //   - After backend.ErrUnavailable nothing was written, nor will be. After an error that wraps none
 //     of the errors of package backend the write may have been applied, or may still be.
 //
 // # Limits
 //
-// Servers must be of version 2.11 or later for several replicas, and to drop entries whose keep
-// has ended; older ones keep them for ever. Before 2.14 a replica may show a replaced value while
-// it catches up. Then the Store has each read proved by a fence of its own, which takes three
-// times as long for many callers. Update all servers before clients see the first of the newer
-// version.
+// Versions of the servers:
+//
+//   - Before 2.11, they keep entries for ever, and buckets of several replicas are refused.
+//   - Before 2.14, a replica may show a replaced value while it catches up with the others. So the
+//     Store proves each key by a fence of its own. With many callers that takes three times as
+//     long. The Store goes by the server that it is connected to. Update from below 2.14 only while
+//     no Store is open, or update last the servers that Stores connect to.
 //
 // JetStream acknowledges a write before it is on disk, unless the server's configuration has
 //
 //	jetstream { sync_interval: always }
 //
 // Without it, a power failure can undo the last two minutes. With it, a single server writes some
-// 2 600 leases a second for one caller. Several replicas make leases survive the loss of a host.
+// 2,600 leases a second for one caller. Several replicas make leases survive the loss of a host.
 // Use both where leases guard money.
 //
-// A bucket that is deleted, or lost with its server's disk, loses its leases: two callers may then
+// If a bucket is deleted, or lost with its server's disk, its leases are lost: two callers may then
 // hold one key. But the revisions of a new bucket begin at the time in microseconds, above those of
-// the old one. So the holder of an old lease can neither extend nor complete it, and a resource
-// that remembers fencing tokens refuses it. That holds unless the clock of the host that makes the
-// bucket was set back.
+// the old one. So the old holder can neither extend nor complete its lease, and a resource that
+// remembers fencing tokens refuses it. This assumes that the clock of the host that makes the
+// bucket was not set back.
 //
-// A read of several replicas costs a write of the majority, shared by those who read at the same
-// time.
+// A read of several replicas costs a write that a majority stores. Callers that read at the same
+// time share it.
 //
-// How many replicas a bucket has may be changed while it is in use. A Store that knew one replica
-// looks again every second, before new ones answer.
+// The number of replicas may be changed while the bucket is in use. A Store that knows of one
+// replica asks again every second, and a new replica answers later than that.
 //
-// A server takes messages up to its max_payload, 1 MiB unless configured, headers included. [Open]
-// refuses one that takes values of less than 256 KiB. [Store.MaxValueBytes] tells how large a value
-// may be, and "max_payload: 2MB" allows all that backend.MaxValueBytes does.
+// A server takes messages up to its max_payload, headers included. Unless configured, that is
+// 1 MiB. [Open] refuses a server that takes values of less than 320 KiB, which a Manager with
+// default limits may write. lease.NewManager refuses limits that allow larger records than
+// [Store.MaxValueBytes]. With "max_payload: 2MB" the server takes all that
+// backend.MaxValueBytes allows.
 //
 // # A full bucket
 //
-// A bucket with a limit (max_bytes, or the account's or server's storage) takes no writes when it
-// is full: neither new leases nor extensions and completions of running work, which then loses its
-// leases. A write needs room before the message that it replaces is dropped. So keep free as much
-// as all writes under way at one time, which is one largest record for each lease that may be
-// written at the same moment, and 1 KiB for fences; better, a tenth of the limit. Have monitoring
-// warn well before that, for instance at 80 percent of max_bytes. Reads go on, but without a fence:
-// what the server says that believes that it leads the bucket has to do.
+// A bucket may have a limit: max_bytes, a maximum number of messages, or the storage of the account
+// or the server. When it is full, it takes no new leases and, unless the number of messages is the
+// limit, no extensions and completions of running work. Holders then lose their leases. How to
+// avoid that:
 //
-// A bucket made by others is refused unless it keeps leases: on file, with a history of 1 (an older
-// message would come back when the keep of a newer one ends), without a maximum age, and dropping
-// nothing when it is full. [Open] says what to change. Buckets without direct reads (AllowDirect)
-// work, more slowly.
+//   - Leave a fifth of the limit free. A write needs room before the message that it replaces is
+//     dropped: the size of its record, for each lease that may be written at the same moment, and
+//     1 KiB for fences.
+//   - Set the retention of leases so that those which have ended leave room.
+//   - Call [Store.CheckRoom] once a minute. It returns an error when less than a fifth is free. The
+//     daemon, leased, does that and logs a warning.
+//
+// A full bucket can be read, but takes no fences. The answer of the server that acts as leader then
+// counts without proof.
+//
+// # Buckets made by others
+//
+// [Open] makes the bucket if it is absent. It refuses a bucket made by others unless it is kept on
+// file, has a history of 1 (an older message would come back when the keep of a newer one ends),
+// has no maximum age, and drops nothing when it is full. The error says what to change. Reads are
+// slower in a bucket of several replicas without direct reads (AllowDirect).
 //
 // # Permissions
 //
@@ -106,5 +119,5 @@
 //	{"format":1,"state":"in_progress",...}
 //	$ nats kv watch leases 'default.>'
 //
-// "=fence" is no key: fences lie there. Change nothing by hand.
+// The name "=fence" is that of fences, and of no key. Change nothing by hand.
 package natskv

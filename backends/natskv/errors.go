@@ -29,13 +29,13 @@ var (
 	errFull             = fmt.Errorf("%w: the bucket is full", backend.ErrUnavailable)
 	errNotConnected     = fmt.Errorf("%w: not connected to a server", backend.ErrUnavailable)
 
-	// errBusy is the answer to a write that the server has not compared, however often it was sent.
+	// errBusy ends a write that the server has not compared, however often it was sent.
 	errBusy = fmt.Errorf("%w: another write of the key is still under way", backend.ErrUnavailable)
 
-	// errNoLeader is the answer to a read if no server is found whose answer a majority confirms.
+	// errNoLeader ends a read if a majority confirms no server's answer.
 	errNoLeader = fmt.Errorf("%w: no server is sure to lead the bucket", backend.ErrUnavailable)
 
-	// errDeposed is a conflict with the very revision that the caller expects.
+	// errDeposed ends a write that was refused although the key has the expected revision.
 	errDeposed = fmt.Errorf("%w: refused by a server that no longer leads the bucket", backend.ErrUnavailable)
 )
 
@@ -45,6 +45,7 @@ const (
 	codeResources        jetstream.ErrorCode = 10023
 	codeResourcesMemory  jetstream.ErrorCode = 10028
 	codeResourcesStorage jetstream.ErrorCode = 10047
+	codeStreamNotMade    jetstream.ErrorCode = 10049
 	codeTooLarge         jetstream.ErrorCode = 10054
 	codeWrongSequence    jetstream.ErrorCode = 10071 // with the last sequence in its text
 	codeStoreFailed      jetstream.ErrorCode = 10077

@@ -11,12 +11,12 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// A fence is a message that means nothing: a majority of the replicas stores it, under a name that
-// no key has. It proves two things. Its number is above that of every write that was acknowledged
-// before the fence was sent. And if it is sent on the condition that a name's last number is such,
-// then no other leader can have taken a write of that name.
+// A fence is a message without content that a majority of the replicas stores, under a name that no
+// key has. It proves two things. Its number is above that of every write that was acknowledged
+// before the fence was sent. And if it is sent with the last number of another name as a condition,
+// and is taken, no server has taken a later write of that name.
 
-// fenceName is where fences lie, each in place of the one before. To tools it is a deleted key.
+// fenceName is the name of all fences. Each replaces the one before. Tools show a deleted key.
 const fenceName = "=fence"
 
 // fence writes a fence and returns its number.

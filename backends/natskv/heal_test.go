@@ -16,7 +16,7 @@ import (
 	"github.com/ailease/lease/internal/natstest"
 )
 
-var heals = flag.Int("natskv.heals", 2, "how often TestHeals cuts the leader off and joins it again")
+var heals = flag.Int("natskv.heals", 1, "how often TestHeals cuts the leader off and joins it again")
 
 // TestHeals cuts the leader off from the others, who elect another, and joins them again. For a
 // moment a message then reaches both, and the deposed leader answers too, by what it knows. What

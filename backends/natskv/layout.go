@@ -28,9 +28,9 @@ func (l layout) shared(serverVersion string) bool {
 	return l.replicated && l.direct && !olderThan(serverVersion, 2, 14)
 }
 
-// How often a Store looks whether the layout has changed. A single server is right as long as it
-// is single: a replica that was added answers reads two seconds later at the earliest. What holds
-// for several replicas also holds for one.
+// How often a Store asks whether the layout has changed. The answers of a single server need no
+// proof as long as it is single, and a replica that was added answers two seconds later at the
+// earliest. The rules for several replicas also hold for one.
 const (
 	lookAtSingle     = time.Second
 	lookAtReplicated = 10 * time.Second

@@ -6,16 +6,17 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// What a message holds besides the value: the expected number, the TTL, the write's id.
+// headerBytes is more than a message holds besides the value: the expected number, the TTL and the
+// id of the write.
 const headerBytes = 512
 
-// leastValueBytes is what a bucket must take to be of use: a lease with its input's hash, its
-// metadata and a result of a few hundred kilobytes.
-const leastValueBytes = 256 << 10
+// leastValueBytes is what a bucket must take: more than a Manager with default limits ever writes.
+const leastValueBytes = 320 << 10
 
-// MaxValueBytes is the size of the largest value that the bucket takes: backend.MaxValueBytes,
-// or less if the server's max_payload or the stream's maximum message size is too small for that.
-// A server that nobody has configured takes 1 MiB with headers, and so values of 512 bytes less.
+// MaxValueBytes is the size of the largest value that the bucket takes, as [backend.ValueLimiter]
+// says. It is backend.MaxValueBytes, or less if the server's max_payload or the stream's maximum
+// message size is smaller. Unless configured, a server takes messages of 1 MiB. Then the largest
+// value has 512 bytes less, for the headers.
 func (s *Store) MaxValueBytes() int { return largestValue(s.nc.MaxPayload(), s.mostMsg) }
 
 func largestValue(maxPayload int64, maxMsgSize int) int {

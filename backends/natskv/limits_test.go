@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/natskv"
 	"github.com/ailease/lease/internal/natstest"
@@ -17,8 +18,8 @@ func TestMaxPayload(t *testing.T) {
 		maxPayload int32
 		most       int // 0: the bucket cannot be opened
 	}{
-		{"too small", 128 << 10, 0},
-		{"just enough to be of use", 256<<10 + 512, 256 << 10},
+		{"too small", 320<<10 + 511, 0},
+		{"just enough to be of use", 320<<10 + 512, 320 << 10},
 		{"as nobody has configured it", 0, 1<<20 - 512},
 		{"enough for all", 2 << 20, backend.MaxValueBytes},
 	} {
@@ -28,7 +29,7 @@ func TestMaxPayload(t *testing.T) {
 			url := natstest.Start(t, o).ClientURL()
 			if tt.most == 0 {
 				_, err := natskv.Open(ctx, url)
-				if err == nil || !strings.Contains(err.Error(), "max_payload is 131072") || !strings.Contains(err.Error(), "1049088 for the largest") {
+				if err == nil || !strings.Contains(err.Error(), "max_payload is 328191") || !strings.Contains(err.Error(), "1049088 for the largest") {
 					t.Errorf("%v, want one that names max_payload and what is needed", err)
 				}
 				return
@@ -36,6 +37,9 @@ func TestMaxPayload(t *testing.T) {
 			s := open(t, url)
 			if got := s.MaxValueBytes(); got != tt.most {
 				t.Errorf("MaxValueBytes is %d, want %d", got, tt.most)
+			}
+			if _, err := lease.NewManager(s); err != nil {
+				t.Errorf("a Manager with default limits: %v", err)
 			}
 			// The longest key, every header: what is promised fits.
 			key := strings.Repeat("\x00", backend.MaxKeyBytes)

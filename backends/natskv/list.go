@@ -70,7 +70,7 @@ func (s *Store) newListing(ctx context.Context) (*listing, error) {
 	if !l.replicated {
 		return &listing{s: s, direct: l.direct}, nil
 	}
-	fencing, cancel := s.patience(ctx)
+	fencing, cancel := s.bounded(ctx)
 	defer cancel()
 	number, err := s.fence(fencing)
 	switch {
@@ -107,7 +107,7 @@ func (l *listing) entries(ctx context.Context, keys []string) ([]backend.Entry, 
 	}
 	var found map[string]message
 	if l.direct {
-		ctx, cancel := l.s.patience(ctx)
+		ctx, cancel := l.s.bounded(ctx)
 		defer cancel()
 		found = l.s.readAfter(ctx, l.fence, names)
 	}

@@ -16,7 +16,7 @@ import (
 func keysOf(t testing.TB, s *natskv.Store, prefix string) []string {
 	t.Helper()
 	var keys []string
-	for e, err := range s.List(ctx, prefix) {
+	for e, err := range (natstest.Patient{Store: s}).List(ctx, prefix) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,13 +88,14 @@ func TestListsLargeValues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, replicas := setup(t)
-			s := open(t, url, natskv.WithReplicas(replicas))
+			s := open(t, url, natskv.WithReplicas(replicas), natskv.WithTimeout(time.Minute))
+			const entries = 17 // of 1 MiB each, and their headers
 			value := string(make([]byte, 1<<20))
-			for i := range 20 {
+			for i := range entries {
 				set(t, s, fmt.Sprintf("large/%d", i), 0, value, time.Hour)
 			}
-			if n := len(keysOf(t, s, "large/")); n != 20 {
-				t.Errorf("%d entries are listed, want 20", n)
+			if n := len(keysOf(t, s, "large/")); n != entries {
+				t.Errorf("%d entries are listed, want %d", n, entries)
 			}
 		})
 	}

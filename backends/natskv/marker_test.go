@@ -93,6 +93,7 @@ func TestDeletedByATool(t *testing.T) {
 // TestLimitMarkers: in a bucket that marks what has expired, a marker is no entry, does not stand
 // in the way of a write, and is told to watches.
 func TestLimitMarkers(t *testing.T) {
+	t.Parallel() // it waits for an entry to expire
 	url := natstest.Alone(t).ClientURL()
 	open(t, url, natskv.WithBucket("other"))
 	js, _ := bucketOf(t, url, "other")
@@ -133,6 +134,7 @@ func TestLimitMarkers(t *testing.T) {
 // TestNumbersGoOn: a bucket from which everything has expired goes on counting where it was, also
 // after a restart. Otherwise revisions were no fencing tokens.
 func TestNumbersGoOn(t *testing.T) {
+	t.Parallel() // it waits for entries to expire
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)
 	srv := natstest.Start(t, o)

@@ -65,7 +65,7 @@ func allPages(page func(offset int) (names []string, total int, err error), over
 // page asks the stream's leader, and refuses the answer of one that has not come as far as least.
 // The client library can only ask for all pages at once.
 func (s *Store) page(ctx context.Context, selector string, offset int, least uint64) (subjects []string, total int, err error) {
-	ctx, cancel := s.patience(ctx)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	request, err := json.Marshal(map[string]any{"subjects_filter": s.prefix + selector, "offset": offset})
 	if err != nil {

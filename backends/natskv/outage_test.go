@@ -59,6 +59,7 @@ func TestServerRestarts(t *testing.T) {
 // TestNothingAcknowledgedIsLost stops a server under writers, gracefully, as for an upgrade. It
 // checks what the store has told each of them.
 func TestNothingAcknowledgedIsLost(t *testing.T) {
+	t.Parallel() // it waits for answers that do not come
 	for name, setup := range map[string]func(t *testing.T) (s *natskv.Store, outage func()){
 		"the only server restarts": func(t *testing.T) (*natskv.Store, func()) {
 			o := natstest.Options(t.TempDir())

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// pauses grow from one try of a request to the next: what stands in its way takes as long as the
-// replicas need to agree.
+// pauses are the waits between tries of a request. Each is twice as long as the one before, up to
+// pauseMost.
 type pauses struct{ next time.Duration }
 
 const (
@@ -26,8 +26,8 @@ func (p *pauses) wait(ctx context.Context) error {
 	}
 }
 
-// patience bounds a request that nobody else bounds.
-func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+// bounded bounds a request by the Store's timeout if its caller has not bounded it.
+func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}

@@ -17,6 +17,7 @@ import (
 // TestMissingPermission: a server does not answer a user whom it does not permit to ask. So the
 // error has to say what is missing.
 func TestMissingPermission(t *testing.T) {
+	t.Parallel() // it waits for answers that do not come
 	o := natstest.Options(t.TempDir())
 	deny := func(subject string) *server.Permissions {
 		return &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{subject}}}

@@ -23,14 +23,14 @@ type state struct {
 	asOf uint64
 }
 
-// read returns the state of name, with proof that it is the newest, whoever leads the bucket:
+// read returns the state of name, with proof that it is the newest:
 //
 //   - One replica: the only server that can answer is right.
 //   - Several: a fence that many reads share, see round.go.
 //   - Several, and no server but the leader answers reads, or the servers are older than 2.14: a
 //     fence for each name, see compare.go.
 func (s *Store) read(ctx context.Context, name string) (state, error) {
-	ctx, cancel := s.patience(ctx)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	l, err := s.layouts.get(ctx, s.background)
 	if err != nil {
@@ -60,9 +60,9 @@ func (s *Store) read(ctx context.Context, name string) (state, error) {
 	return found, nil
 }
 
-// lastOfLeader asks the server that believes that it leads the bucket. It may have been deposed.
+// lastOfLeader asks the server that acts as the bucket's leader. It may have been deposed.
 func (s *Store) lastOfLeader(ctx context.Context, name string) (message, error) {
-	ctx, cancel := s.patience(ctx)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	request, err := json.Marshal(map[string]string{"last_by_subj": s.prefix + name})
 	if err != nil {
@@ -133,5 +133,5 @@ func (p *pending) wait(ctx context.Context) (state, error) {
 }
 
 // full reports whether a fence was refused because the bucket is full. Then nobody can write, and
-// what the leader says has to do.
+// the leader's answer counts without proof.
 func full(err error) bool { return errors.Is(err, errFull) }

@@ -99,6 +99,7 @@ func TestAbsenceIsCompared(t *testing.T) {
 
 // TestReadWithoutReplicas: nobody answers direct reads, or with an old fence for ever.
 func TestReadWithoutReplicas(t *testing.T) {
+	t.Parallel() // it waits for answers that do not come
 	for name, answer := range map[string][]*nats.Msg{
 		"silent":      nil,
 		"lagging":     {status("404", "")},

@@ -151,7 +151,7 @@ func TestFullBucket(t *testing.T) {
 			}
 			_, err = js.CreateStream(ctx, jetstream.StreamConfig{
 				Name: "KV_leases", Subjects: []string{"$KV.leases.>"}, Replicas: replicas,
-				MaxMsgsPerSubject: 1, MaxMsgs: 2, MaxMsgSize: 300 << 10, Discard: jetstream.DiscardNew, AllowMsgTTL: true,
+				MaxMsgsPerSubject: 1, MaxMsgs: 2, MaxMsgSize: 330 << 10, Discard: jetstream.DiscardNew, AllowMsgTTL: true,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -165,7 +165,7 @@ func TestFullBucket(t *testing.T) {
 				says  string
 			}{
 				"third": {"v", backend.ErrUnavailable, "the bucket is full"},
-				"large": {strings.Repeat("v", 300<<10), backend.ErrInvalid, "this bucket takes"},
+				"large": {strings.Repeat("v", 330<<10), backend.ErrInvalid, "this bucket takes"},
 			} {
 				if _, err := s.CompareAndSet(ctx, key, 0, []byte(want.value), 0); !errors.Is(err, want.is) || !strings.Contains(err.Error(), want.says) {
 					t.Errorf("%s: %v, want one that says %q", key, err, want.says)

@@ -19,7 +19,11 @@ func TestBucketMadeAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, replicas := setup(t)
-			stale := open(t, url, natskv.WithReplicas(replicas))
+			// Servers may elect at any time, and be slow.
+			openPatiently := func() natstest.Store {
+				return natstest.Patient{Store: open(t, url, natskv.WithReplicas(replicas), natskv.WithTimeout(time.Minute))}
+			}
+			stale := openPatiently()
 			old := set(t, stale, "default/k", 0, "old holder", time.Hour)
 			if js := time.Now().UnixMicro(); int64(old) > js+1 || js >= 1<<53 {
 				t.Errorf("revision %d, and the time is %d µs", old, js)
@@ -28,12 +32,12 @@ func TestBucketMadeAnew(t *testing.T) {
 			if err := js.DeleteStream(ctx, "KV_leases"); err != nil {
 				t.Fatal(err)
 			}
-			fresh := open(t, url, natskv.WithReplicas(replicas))
+			fresh := openPatiently()
 			revision := set(t, fresh, "default/k", 0, "new holder", time.Hour)
 			if revision <= old {
 				t.Errorf("the new bucket's revision %d is not above the old one's, %d", revision, old)
 			}
-			for name, s := range map[string]*natskv.Store{"the old holder's": stale, "another": fresh} {
+			for name, s := range map[string]natstest.Store{"the old holder's": stale, "another": fresh} {
 				if _, err := s.CompareAndSet(ctx, "default/k", old, []byte("old holder"), 0); !errors.Is(err, backend.ErrConflict) {
 					t.Errorf("%s store: a write at the old revision: %v, want a conflict", name, err)
 				}

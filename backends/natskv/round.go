@@ -27,10 +27,10 @@ type rounds struct {
 	running bool                // somebody sends fences
 }
 
-// How long a round waits before it goes another way.
+// How long a round waits before its names are compared instead.
 const (
-	fencePatience    = 500 * time.Millisecond // for its fence
-	snapshotPatience = 500 * time.Millisecond // for a replica to store the fence
+	fenceWait      = 500 * time.Millisecond // for its fence
+	fenceStoreWait = 500 * time.Millisecond // for a replica to store the fence
 )
 
 func (r *rounds) read(ctx context.Context, name string) (state, error) {
@@ -84,9 +84,9 @@ func (r *rounds) run(ctx context.Context) {
 		}
 		if len(waiting) <= fewNames {
 			// In a closed Store the fence fails, and so does the round.
-			r.s.background(func(ctx context.Context) { r.anticipate(ctx, waiting) })
+			r.s.background(func(ctx context.Context) { r.lookAhead(ctx, waiting) })
 		}
-		fencing, cancel := context.WithTimeout(ctx, fencePatience)
+		fencing, cancel := context.WithTimeout(ctx, fenceWait)
 		number, err := r.s.fence(fencing)
 		cancel()
 		if err := r.s.background(func(ctx context.Context) { r.answer(ctx, waiting, number, err) }); err != nil {
@@ -123,13 +123,13 @@ func (r *rounds) answer(ctx context.Context, waiting map[string]*pending, number
 	rest.Wait()
 }
 
-// fewNames is up to how many names a round looks ahead.
+// fewNames is the size of the largest round that looks ahead.
 const fewNames = 4
 
-// anticipate looks, while the fence of a small round is under way, which names are likely to be
+// lookAhead asks, while the fence of a small round is under way, which names are likely to be
 // absent, and has them compared at once. A lone reader of an absent key then waits for one write of
 // the majority, and not for two.
-func (r *rounds) anticipate(ctx context.Context, waiting map[string]*pending) {
+func (r *rounds) lookAhead(ctx context.Context, waiting map[string]*pending) {
 	ctx, cancel := context.WithTimeout(ctx, r.s.timeout)
 	defer cancel()
 	found, err := r.s.snapshot(ctx, slices.Collect(maps.Keys(waiting)))
@@ -153,10 +153,9 @@ func (s *Store) readAfter(ctx context.Context, number uint64, names []string) ma
 		maps.Copy(found, s.readAfter(ctx, number, names[mostNames:]))
 		return found
 	}
-	patient, cancel := context.WithTimeout(ctx, snapshotPatience)
-	defer cancel()
+	end := time.Now().Add(fenceStoreWait)
 	for p := (pauses{}); ; {
-		found, err := s.snapshot(patient, append(slices.Clip(names), fenceName))
+		found, err := s.snapshot(ctx, append(slices.Clip(names), fenceName))
 		if err == errCut && len(names) > 1 {
 			half := len(names) / 2
 			found := s.readAfter(ctx, number, names[:half])
@@ -167,7 +166,7 @@ func (s *Store) readAfter(ctx context.Context, number uint64, names []string) ma
 			delete(found, fenceName)
 			return found
 		}
-		if p.wait(patient) != nil {
+		if time.Now().After(end) || p.wait(ctx) != nil {
 			return map[string]message{}
 		}
 	}

@@ -45,11 +45,13 @@ var (
 	_ backend.Backend = (*Store)(nil)
 	_ backend.Lister  = (*Store)(nil)
 	_ backend.Watcher = (*Store)(nil)
+
+	_ backend.ValueLimiter = (*Store)(nil)
 )
 
-// closePatience is how long Close lets the server take back the consumers of watches. Without
-// their connection it does so a few seconds later.
-const closePatience = 500 * time.Millisecond
+// closeWait is how long Close waits until the server has dropped the consumers of watches. Without
+// a connection the server drops them a few seconds later.
+const closeWait = 500 * time.Millisecond
 
 // Close ends all watches, and the connection if [Open] made it. Calls made later fail with
 // backend.ErrClosed. Calls under way end as if the connection broke: a write whose answer has not
@@ -67,7 +69,7 @@ func (s *Store) Close() error {
 	if s.ownsConn {
 		select {
 		case <-ended:
-		case <-time.After(closePatience):
+		case <-time.After(closeWait):
 		}
 		s.nc.Close()
 	}
@@ -87,7 +89,7 @@ func (s *Store) background(task func(ctx context.Context)) error {
 	return nil
 }
 
-// ready is the error of a call that must not be begun.
+// ready returns an error if a call must not be begun.
 func (s *Store) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
@@ -122,9 +124,9 @@ func (s *Store) Get(ctx context.Context, key string) (backend.Entry, error) {
 }
 
 // CompareAndSet writes value under key if its revision is expected, as [backend.Backend] says. It
-// is one message, but for three cases, which need a read: a key that was deleted less than an hour
-// ago, a revision that this Store has neither written nor read, and most conflicts in a replicated
-// bucket. A value above [Store.MaxValueBytes] is refused with backend.ErrInvalid.
+// is one message. Three cases need a read as well: a key that was deleted less than an hour ago, a
+// revision that this Store has neither written nor read, and most conflicts in a replicated bucket.
+// A value above [Store.MaxValueBytes] is refused with backend.ErrInvalid.
 func (s *Store) CompareAndSet(ctx context.Context, key string, expected uint64, value []byte, keep time.Duration) (uint64, error) {
 	if err := s.ready(ctx); err != nil {
 		return 0, s.failed("compare-and-set", key, err)
@@ -177,12 +179,12 @@ func (s *Store) create(ctx context.Context, w write) (uint64, error) {
 		}
 		w.expected = r.found.sequence
 	}
-	return 0, errRestless
+	return 0, errKeepsChanging
 }
 
-// errRestless ends a create that has met a deleted key whenever it looked, and another one's write
-// whenever it wrote.
-var errRestless = fmt.Errorf("%w: others create and delete the key all the time", backend.ErrUnavailable)
+// errKeepsChanging ends a create that read a deleted key each time, and met another caller's write
+// each time that it wrote.
+var errKeepsChanging = fmt.Errorf("%w: others create and delete the key all the time", backend.ErrUnavailable)
 
 // checkGranted refuses a revision that was never that of a value.
 func (s *Store) checkGranted(ctx context.Context, name string, expected uint64) error {

@@ -63,6 +63,7 @@ func nothingLeft(t *testing.T, before goleak.Option) {
 // TestKeep looks at what is sent to the server: whole seconds, never fewer than asked for, with
 // every write.
 func TestKeep(t *testing.T) {
+	t.Parallel() // it waits for entries to expire
 	url := natstest.Alone(t).ClientURL()
 	s := open(t, url)
 	js, _ := bucketOf(t, url, "leases")

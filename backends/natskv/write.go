@@ -37,16 +37,16 @@ type refusal struct {
 func (r *refusal) Error() string { return r.because.Error() }
 func (r *refusal) Unwrap() error { return r.because }
 
-// mostTries is how often a write whose refusal explains nothing is sent.
+// mostTries is how often a write is sent if its refusals do not tell what became of it.
 const mostTries = 4
 
 // apply sends w and returns the number that it got.
 //
-// A replicated bucket may have two servers that believe that they lead it, for some seconds around
-// a cut. Both get every message: the deposed one refuses it by what it knows, while the other
-// takes it. The client sees one of the answers. So a refusal is looked into. Each write has a
-// random id, which the message keeps and the servers remember for a while: they take no second
-// copy of it, and acknowledge one as they did the first.
+// For some seconds around a cut, two servers may act as leader of a replicated bucket. A message
+// may reach both: the deposed one refuses it, since it compares with an old state, and the other
+// takes it. The client sees only one of the answers. So apply checks a refusal. Each write has a
+// random id, which the message keeps and the servers remember for a while. They do not store a
+// second copy of it, and acknowledge it as they did the first.
 func (s *Store) apply(ctx context.Context, w write) (uint64, error) {
 	l, err := s.layouts.get(ctx, s.background)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Store) apply(ctx context.Context, w write) (uint64, error) {
 		remembered := copies == 1 || time.Since(begun) < l.duplicates/2
 		switch {
 		case apiCode(err) == 0 && copies > 1, errors.Is(err, backend.ErrClosed) && copies > 0:
-			return 0, unknown(err) // this copy may not have been taken, but what of those before?
+			return 0, unknown(err) // an earlier copy may have been taken
 		case apiCode(err) == 0, errors.Is(r.because, backend.ErrInvalid):
 			return 0, r.because
 		case movedOn(w, r) && copies == 1:
@@ -100,14 +100,14 @@ func (s *Store) apply(ctx context.Context, w write) (uint64, error) {
 		case try == mostTries || !remembered:
 			return 0, unknown(fmt.Errorf("it was refused (%w), and the key was written more than once since", r.because))
 		}
-		// It may have been taken, and replaced since. Another copy does no harm, and the servers
-		// say whether they know it.
+		// It may have been taken, and replaced since. Another copy is safe: the servers acknowledge
+		// it if they have taken one before.
 	}
 }
 
-// movedOn reports that the last number was above the expected one when a server refused w. That is
-// so in the history that all servers share: a deposed server lacks what came later. So nobody can
-// have taken w then. An earlier copy may have been taken before.
+// movedOn reports that the last number was above the expected one when a server refused w. A
+// deposed server lacks the newest messages, but those that it has are the same everywhere. So no
+// server can have taken w since. An earlier copy may have been taken before.
 func movedOn(w write, r *refusal) bool {
 	return r.named && w.expected != 0 && r.told > w.expected
 }
@@ -118,9 +118,9 @@ var errUnclear = errors.New("unclear")
 // leastKeep is how long the shortest-lived entry stays.
 const leastKeep = time.Second
 
-// judge says what became of a write that was refused, from what was read afterwards with proof. It
-// returns nil if the write was taken. brief says that nothing written meanwhile can have expired;
-// same, that all copies went over the connection over which the proof went later.
+// judge decides what became of a refused write, from what was read afterwards with proof. It
+// returns nil if the write was taken. brief says that nothing that was written meanwhile can have
+// expired. same says that all copies and then the read went over one connection.
 func judge(w write, id string, r *refusal, brief, same bool) error {
 	found := r.found
 	conflict := func() error {

@@ -64,6 +64,8 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	defer watchRoom(ctx, store, log)()
+
 	m, err := c.manager(store, log)
 	if err != nil {
 		return err
