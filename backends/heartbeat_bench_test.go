@@ -23,8 +23,7 @@ import (
 )
 
 // BenchmarkHeartbeat is the Extend of one holder on one processor, beside goroutines that compute.
-// What counts is how long one takes, and not how many there are in a second. With b.N beats or after
-// mostTime it ends.
+// What counts is how long one takes, and not how many there are in a second.
 func BenchmarkHeartbeat(b *testing.B) {
 	for _, store := range []struct {
 		name string

@@ -131,8 +131,8 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// TestOnlySeveralWritersYield counts the yields of a real store. Beside goroutines that compute, one
-// yield can cost a lease.
+// TestOnlySeveralWritersYield is about a real store. Beside goroutines that compute, one yield can
+// cost a lease.
 func TestOnlySeveralWritersYield(t *testing.T) {
 	s, _ := openInside(t)
 	yielded := make(chan struct{}, 1)
