@@ -36,6 +36,9 @@
 //     links. Else two programs have each a -wal of its own, and neither sees what the other writes.
 //   - A program must not open the file by other means than SQLite, not even to read it: that drops
 //     the locks that say that the file is in use. Look at it with sqlite3 -readonly.
+//   - While a transaction reads, in a shell for instance, the -wal grows by some 8 KB with every
+//     write. Once no transaction reads, the next writes shrink it to 8 MB. They succeed also on a
+//     disk that the -wal has filled, unless the database itself has to grow.
 //
 // # A file that is not the one that was opened
 //

@@ -92,7 +92,7 @@ func advise(code int) string {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
 		return "the file cannot be written (this user needs write permission on the file, on its -wal and -shm files, and on their folder, and a file system that is not mounted read-only)"
 	case sqlite3.SQLITE_FULL:
-		return "the disk is full (free some space and try again)"
+		return "the disk is full (free some space, or end the program whose open transaction lets the -wal grow)"
 	case sqlite3.SQLITE_CANTOPEN:
 		return "the file cannot be opened (its folder must exist, and this user must be allowed to read and write both)"
 	case sqlite3.SQLITE_NOTADB:

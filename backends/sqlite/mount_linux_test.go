@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/sqlite"
 )
 
@@ -40,4 +41,43 @@ func TestAFileThatIsAMountPointIsRefused(t *testing.T) {
 	revision := set(t, s, "k", 0, "v")
 	wantEntry(t, open(t, host), "k", revision, "v")
 	must(t, s.Close())
+}
+
+// While a transaction reads, the -wal grows until the disk is full. Then the reader leaves.
+func TestAFullDiskIsNoTroubleAnyMoreOnceTheReaderHasLeft(t *testing.T) {
+	dir := t.TempDir()
+	mount(t, "tmpfs", dir, "tmpfs", 0, "size=8m")
+	path := filepath.Join(dir, "leases.db")
+	s := open(t, path)
+	value := strings.Repeat("x", 10_000)
+	revision := set(t, s, "k", set(t, s, "k", 0, value), value)
+	must(t, s.Close()) // and the database has all the pages that it will need
+	s = open(t, path)
+	reader := reading(t, path)
+	ctx, writes := context.Background(), 0
+	write := func() (err error) {
+		r, err := s.CompareAndSet(ctx, "k", revision, []byte(value), 0)
+		if err == nil {
+			revision = r
+		}
+		return err
+	}
+	var err error
+	for err == nil && writes < 10_000 {
+		err = write()
+		writes++
+	}
+	if !errors.Is(err, backend.ErrUnavailable) || !strings.Contains(err.Error(), "the disk is full") {
+		t.Fatalf("write %d: %v", writes, err)
+	}
+	for range 3 {
+		wantError(t, write(), backend.ErrUnavailable)
+	}
+	wantEntry(t, s, "k", revision, value)
+
+	must(t, reader.Close())
+	for range 2 * writes {
+		must(t, write())
+	}
+	wantEntry(t, s, "k", revision, value)
 }

@@ -43,7 +43,7 @@ var (
 
 // newStore opens the connections to a file that is ready.
 func newStore(ctx context.Context, anchor *sql.DB, f *file, o settings) (*Store, error) {
-	writeDB, err := sql.Open("sqlite", dsn(f.real, o, []string{o.synchronous.pragma()}))
+	writeDB, err := sql.Open("sqlite", dsn(f.real, o, []string{o.synchronous.pragma(), walLimit}))
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type writer struct {
 	existsStmt, sweepStmt, countStmt    *sql.Stmt
 
 	nextSweep time.Time
+	full      bool // the disk was, and the -wal has not been emptied since
 }
 
 // The hot path, prepared once. The revision of a change is the counter plus its place in the
@@ -86,6 +87,7 @@ func (w *writer) begin(ctx context.Context) error {
 	if err := w.connect(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
+	w.emptyLog()
 	err := patiently(ctx, w.patience, func() error {
 		_, err := w.beginStmt.ExecContext(ctx)
 		if err != nil && code(err) != sqlite3.SQLITE_BUSY {
@@ -251,6 +253,10 @@ func keepUntil(now time.Time, keep time.Duration) any {
 
 // fail gives the whole batch one verdict: err, as explain wraps it.
 func (w *writer) fail(batch []*request, err error, explain func(error) error) {
+	switch code(err) {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR: // the latter if the -shm cannot grow
+		w.full = true
+	}
 	err = explain(err)
 	for _, r := range batch {
 		r.offset, r.revision, r.err = 0, 0, err
