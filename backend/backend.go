@@ -54,9 +54,10 @@ var (
 	// be: a backend that is not sure of that returns another error. A later call may succeed.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrClosed says that Close of this backend was called. Nothing was written, nor will be. It is
-	// final: every later call fails in the same way, and nobody retries it. An error that wraps
-	// ErrClosed does not wrap [ErrUnavailable].
+	// ErrClosed says that Close of this backend was called, or that the backend has closed itself
+	// because it cannot go on. Nothing was written, nor will be. It is final: every later call
+	// fails in the same way, and nobody retries it. An error that wraps ErrClosed does not wrap
+	// [ErrUnavailable].
 	ErrClosed = errors.New("store closed")
 )
 

@@ -32,6 +32,28 @@
 //   - One process writes at a time. The others wait for it, for as long as [WithBusyTimeout] says.
 //   - The files that end in -wal and -shm are part of the database. Keep them beside the file. Copy
 //     a file that is in use with VACUUM INTO or the shell's .backup, not with cp.
+//   - Mount the folder of the file into a container, not the file. Give the file one name: no hard
+//     links. Else two programs have each a -wal of its own, and neither sees what the other writes.
+//   - A program must not open the file by other means than SQLite, not even to read it: that drops
+//     the locks that say that the file is in use. Look at it with sqlite3 -readonly.
+//   - While a transaction reads, in a shell for instance, the -wal grows by some 8 KB with every
+//     write. Once no transaction reads, the next writes shrink it to 8 MB. They succeed also on a
+//     disk that the -wal has filled, unless the database itself has to grow.
+//
+// # A file that is not the one that was opened
+//
+// Each write, and a read if 50 milliseconds have passed, first makes sure that the file, its -wal
+// and its -shm are still in place. If one was removed or replaced, other programs do not see what
+// this one writes. The Store then closes itself: all calls fail with backend.ErrClosed, and the
+// error names the file and says what to do. A write that was being committed at that moment has an
+// unknown outcome. A file that is put back changes nothing: stop all programs that use the file,
+// put the right one in its place, and start them again.
+//
+// # Permissions
+//
+// Lease ids and results stand in the file. [Open] makes it, its -wal and its -shm with mode 0600,
+// whatever the umask. It leaves the mode of a file that exists, and logs a warning if others than
+// its owner can read or write it.
 //
 // Later writes drop entries whose keep has ended, a few at a time. A file to which nobody writes
 // keeps them. The file does not shrink, but its space is used again.

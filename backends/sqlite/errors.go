@@ -28,8 +28,12 @@ func withdrawn(ctx context.Context) error {
 	return fmt.Errorf("%w: nothing was written: %w", backend.ErrUnavailable, ctx.Err())
 }
 
-// unavailable wraps an error after which SQLite guarantees that nothing was written.
+// unavailable wraps an error after which SQLite guarantees that nothing was written. A store that
+// is closed stays so, and nobody asks again.
 func unavailable(err error) error {
+	if errors.Is(err, backend.ErrClosed) {
+		return err
+	}
 	return fmt.Errorf("%w: nothing was written: %w", backend.ErrUnavailable, explained(err))
 }
 
@@ -45,6 +49,13 @@ func commitFailed(err error) error {
 	return fmt.Errorf("commit failed, the outcome is unknown: %w", explained(err))
 }
 
+// committedElsewhere wraps the error of a file that was not in its place any more right after a
+// COMMIT. It may have been replaced before, and then nobody else sees the write. It is not final:
+// the next call says that the store is closed.
+func committedElsewhere(err error) error {
+	return fmt.Errorf("the outcome is unknown: right after the commit: %v", err)
+}
+
 // explained adds what to do about err, if that is known.
 func explained(err error) error {
 	if advice := advise(code(err)); advice != "" {
@@ -56,6 +67,9 @@ func explained(err error) error {
 // readFailed wraps the error of a read. The store could not be asked, except where asking again
 // will not help.
 func readFailed(err error) error {
+	if errors.Is(err, backend.ErrClosed) {
+		return err
+	}
 	switch code(err) {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR:
 		return explained(err)
@@ -78,7 +92,7 @@ func advise(code int) string {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
 		return "the file cannot be written (this user needs write permission on the file, on its -wal and -shm files, and on their folder, and a file system that is not mounted read-only)"
 	case sqlite3.SQLITE_FULL:
-		return "the disk is full (free some space and try again)"
+		return "the disk is full (free some space, or end the program whose open transaction lets the -wal grow)"
 	case sqlite3.SQLITE_CANTOPEN:
 		return "the file cannot be opened (its folder must exist, and this user must be allowed to read and write both)"
 	case sqlite3.SQLITE_NOTADB:

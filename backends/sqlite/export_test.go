@@ -13,6 +13,7 @@ const (
 	SchemaVersion = schemaVersion
 	SweepLimit    = sweepLimit
 	PageEntries   = pageEntries
+	WALMost       = walMost
 )
 
 var MigrationFiles = migrationFiles

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"bytes"
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -17,11 +16,6 @@ const (
 	maxBatchBytes = 4 << 20
 )
 
-// gatherRounds is how often a leader lets other goroutines run before it begins: those that were
-// answered by the last transaction can join this one. With nobody else to run it costs next to
-// nothing.
-const gatherRounds = 4
-
 // group turns concurrent requests into transactions of many. It has no goroutine of its own:
 //
 //   - The first to come leads, which is to say it runs the transaction.
@@ -34,9 +28,11 @@ type group struct {
 	begin  func(ctx context.Context) error
 	finish func(batch []*request)
 
+	gatherer gatherer // used by the leader alone
+
 	mu     sync.Mutex
 	led    bool       // somebody leads
-	queue  []*request // those who wait, in order of arrival, all in state queued; empty unless led
+	queue  []*request // those that wait, in order of arrival, all in state queued; empty unless led
 	closed bool
 	idle   chan struct{} // closed when closed and nobody leads any more
 }
@@ -66,7 +62,7 @@ const (
 )
 
 func newGroup(begin func(context.Context) error, finish func([]*request)) *group {
-	return &group{begin: begin, finish: finish, idle: make(chan struct{})}
+	return &group{begin: begin, finish: finish, gatherer: newGatherer(), idle: make(chan struct{})}
 }
 
 // do carries out r and returns its verdict.
@@ -164,9 +160,7 @@ func (g *group) lead(ctx context.Context, r *request) error {
 		g.handOver()
 	}()
 
-	for range gatherRounds {
-		runtime.Gosched()
-	}
+	g.gatherer.gather(g.present)
 	if err := g.begin(ctx); err != nil {
 		if ctx.Err() != nil {
 			return withdrawn(ctx) // of no concern to the others: the next of them tries
@@ -179,9 +173,18 @@ func (g *group) lead(ctx context.Context, r *request) error {
 		}
 		return r.err
 	}
+	begun := time.Now()
 	batch = g.take(r, true)
 	g.finish(batch)
+	g.gatherer.ended(begun, time.Now(), len(batch)-1+g.present())
 	return r.err
+}
+
+// present returns how many requests there are: the leader's and those that wait.
+func (g *group) present() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return 1 + len(g.queue)
 }
 
 // take moves requests from the queue to the leader's transaction.

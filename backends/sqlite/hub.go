@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -88,6 +89,14 @@ func (h *hub) remove(w *watcher) {
 func (h *hub) close() {
 	h.mu.Lock()
 	h.closed = true
+	h.mu.Unlock()
+	h.end()
+	h.pollers.Wait()
+}
+
+// end ends all watches. Their callers find out why when they watch again.
+func (h *hub) end() {
+	h.mu.Lock()
 	var all []*watcher
 	for _, of := range h.watchers {
 		for w := range of {
@@ -98,7 +107,6 @@ func (h *hub) close() {
 	for _, w := range all {
 		h.remove(w)
 	}
-	h.pollers.Wait()
 }
 
 // committed offers what a transaction has changed. It moved the counter from base to last.
@@ -144,6 +152,9 @@ func (h *hub) poll(ctx context.Context) {
 // refresh reads the watched keys if another process has written. Trouble is left to the next time.
 func (h *hub) refresh(ctx context.Context) {
 	counter, err := h.pool.counter(ctx)
+	if errors.Is(err, backend.ErrClosed) {
+		h.end()
+	}
 	if err != nil {
 		return
 	}

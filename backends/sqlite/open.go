@@ -19,9 +19,16 @@ import (
 // Open opens the file at path, and makes it if it is absent; its folder must exist. Several
 // processes may open one file, also a new one, at the same time.
 //
-// Three kinds of files are refused and left as they are: one that is not an SQLite database, one
-// that holds something else, and one with the schema of a newer version of this package. ctx bounds
-// only the opening.
+// A new file can be read and written by its owner alone. If others may read or write one that
+// exists, Open logs a warning; see [WithLogger].
+//
+// These files are refused and left as they are:
+//
+//   - one that is not an SQLite database, or that holds something else;
+//   - one with the schema of a newer version of this package;
+//   - one with several hard links, and on Linux one that is itself a mount point.
+//
+// ctx bounds only the opening.
 func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	s, err := open(ctx, path, opts)
 	if err != nil {
@@ -39,21 +46,39 @@ func open(ctx context.Context, path string, opts []Option) (*Store, error) {
 		return nil, err
 	}
 
-	// The connection that prepares the file stays open until those of the store are. The last one
-	// to close would tidy up the log, which the next would have to make again.
-	setup, err := sql.Open("sqlite", dsn(path, o, nil))
+	f, err := newFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer setup.Close()
-	setup.SetMaxOpenConns(1)
-	if err := prepare(ctx, setup, o.busyTimeout); err != nil {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := f.create(); err != nil {
+		return nil, err
+	}
+	if err := f.examine(o.logger); err != nil {
+		return nil, err
+	}
+
+	// The connection that prepares the file stays open for as long as the store. The last one to
+	// close would remove the -wal and the -shm, and the next would make others.
+	anchor, err := sql.Open("sqlite", dsn(f.real, o, nil))
+	if err != nil {
+		return nil, err
+	}
+	anchor.SetMaxOpenConns(1)
+	err = prepare(ctx, anchor, o.busyTimeout)
+	if err == nil {
+		err = f.identify()
+	}
+	if err != nil {
+		anchor.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		return nil, explained(err)
 	}
-	return newStore(ctx, path, o)
+	return newStore(ctx, anchor, f, o)
 }
 
 // checkPath finds the mistakes for which SQLite has only SQLITE_CANTOPEN. It makes path absolute,
@@ -97,6 +122,7 @@ func checkPath(path string) (string, error) {
 func dsn(path string, o settings, pragmas []string) string {
 	q := url.Values{}
 	q.Set("_txlock", "immediate")
+	q.Set("mode", "rw") // the file exists: if it does not, it was removed, and no other is made
 	ms := (o.busyTimeout + time.Millisecond - 1) / time.Millisecond
 	q.Add("_pragma", "busy_timeout("+strconv.FormatInt(int64(ms), 10)+")")
 	for _, p := range pragmas {

@@ -165,6 +165,7 @@ func TestOpenRefusesOptionsOutOfRange(t *testing.T) {
 		{"an unknown synchronous", sqlite.WithSynchronous(7)},
 		{"a negative busy timeout", sqlite.WithBusyTimeout(-1)},
 		{"an endless busy timeout", sqlite.WithBusyTimeout(24 * time.Hour)},
+		{"no logger", sqlite.WithLogger(nil)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := sqlite.Open(context.Background(), newPath(t), c.opt)

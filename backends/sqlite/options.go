@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ailease/lease/backend"
@@ -13,6 +14,7 @@ type Option func(*settings)
 type settings struct {
 	synchronous Synchronous
 	busyTimeout time.Duration
+	logger      *slog.Logger
 	query       string // more parameters of the connections' URI, for tests
 }
 
@@ -39,8 +41,12 @@ func WithSynchronous(s Synchronous) Option { return func(o *settings) { o.synchr
 // up to whole milliseconds.
 func WithBusyTimeout(d time.Duration) Option { return func(o *settings) { o.busyTimeout = d } }
 
+// WithLogger sets where [Open] warns of a file that other users can read or write; [slog.Default]
+// unless set.
+func WithLogger(l *slog.Logger) Option { return func(o *settings) { o.logger = l } }
+
 func newSettings(opts []Option) (settings, error) {
-	o := settings{synchronous: Full, busyTimeout: 5 * time.Second}
+	o := settings{synchronous: Full, busyTimeout: 5 * time.Second, logger: slog.Default()}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -49,6 +55,9 @@ func newSettings(opts []Option) (settings, error) {
 	}
 	if o.busyTimeout < 0 || o.busyTimeout > 10*time.Minute {
 		return o, fmt.Errorf("%w: busy timeout is %v, must be from 0 to 10m", backend.ErrInvalid, o.busyTimeout)
+	}
+	if o.logger == nil {
+		return o, fmt.Errorf("%w: the logger is nil", backend.ErrInvalid)
 	}
 	return o, nil
 }

@@ -34,12 +34,13 @@ type reader struct {
 // each statement that can be interrupted.
 type pool struct {
 	db     *sql.DB
+	file   *file
 	free   chan *reader
 	closed chan struct{}
 }
 
-func newPool(db *sql.DB) *pool {
-	p := &pool{db: db, free: make(chan *reader, readers), closed: make(chan struct{})}
+func newPool(db *sql.DB, f *file) *pool {
+	p := &pool{db: db, file: f, free: make(chan *reader, readers), closed: make(chan struct{})}
 	for range readers {
 		p.free <- &reader{}
 	}
@@ -55,6 +56,9 @@ func (p *pool) take(ctx context.Context) (*reader, error) {
 	case <-p.closed:
 		return nil, backend.ErrClosed
 	default:
+	}
+	if err := p.file.recheck(); err != nil {
+		return nil, readFailed(err)
 	}
 	select {
 	case r := <-p.free:
@@ -72,7 +76,14 @@ func (p *pool) take(ctx context.Context) (*reader, error) {
 }
 
 func (p *pool) connect(ctx context.Context, r *reader) (*reader, error) {
-	if err := r.connect(context.WithoutCancel(ctx), p.db); err != nil {
+	if r.conn.Conn != nil {
+		return r, nil
+	}
+	err := r.connect(context.WithoutCancel(ctx), p.db)
+	if err == nil {
+		err = p.file.check()
+	}
+	if err != nil {
 		p.give(r, err)
 		return nil, readFailed(err)
 	}
@@ -97,9 +108,6 @@ func (p *pool) close() {
 }
 
 func (r *reader) connect(ctx context.Context, db *sql.DB) error {
-	if r.conn.Conn != nil {
-		return nil
-	}
 	return r.conn.connect(ctx, db, []statement{
 		{&r.getStmt, getSQL},
 		{&r.lookStmt, lookSQL},

@@ -17,8 +17,11 @@ import (
 // Store keeps entries in one SQLite file. [Open] makes it.
 //
 // Errors of SQLite come wrapped, with what to do about them. They wrap backend.ErrUnavailable if it
-// is certain that nothing was written, and else do not.
+// is certain that nothing was written, and else do not. They wrap backend.ErrClosed if the file was
+// removed or replaced, or its -wal or -shm was: the Store has then closed itself.
 type Store struct {
+	file    *file
+	anchor  *sql.DB // of one idle connection, which keeps the -wal and the -shm in place
 	writeDB *sql.DB
 	readDB  *sql.DB
 	bun     *bun.DB // over readDB
@@ -39,22 +42,22 @@ var (
 )
 
 // newStore opens the connections to a file that is ready.
-func newStore(ctx context.Context, path string, o settings) (*Store, error) {
-	writeDB, err := sql.Open("sqlite", dsn(path, o, []string{o.synchronous.pragma()}))
+func newStore(ctx context.Context, anchor *sql.DB, f *file, o settings) (*Store, error) {
+	writeDB, err := sql.Open("sqlite", dsn(f.real, o, []string{o.synchronous.pragma(), walLimit}))
 	if err != nil {
 		return nil, err
 	}
-	readDB, err := sql.Open("sqlite", dsn(path, o, []string{"query_only(true)"}))
+	readDB, err := sql.Open("sqlite", dsn(f.real, o, []string{"query_only(true)"}))
 	if err != nil {
 		return nil, err
 	}
 	writeDB.SetMaxOpenConns(1)
 	readDB.SetMaxOpenConns(readers)
 
-	s := &Store{writeDB: writeDB, readDB: readDB, bun: bun.NewDB(readDB, sqlitedialect.New())}
-	s.pool = newPool(readDB)
+	s := &Store{file: f, anchor: anchor, writeDB: writeDB, readDB: readDB, bun: bun.NewDB(readDB, sqlitedialect.New())}
+	s.pool = newPool(readDB, f)
 	s.hub = newHub(s.pool)
-	s.writer = &writer{db: writeDB, hub: s.hub, patience: o.busyTimeout}
+	s.writer = &writer{db: writeDB, file: f, hub: s.hub, patience: o.busyTimeout}
 	s.group = newGroup(s.writer.begin, s.writer.finish)
 
 	err = s.writer.connect(context.WithoutCancel(ctx))
@@ -78,6 +81,11 @@ func (s *Store) Close() error {
 		s.pool.close()
 		s.writer.conn.drop()
 		s.closeErr = errors.Join(s.readDB.Close(), s.writeDB.Close())
+		// The last connection to close writes what is in its -wal into the database, and removes
+		// the -wal. It must not do that to files of others, so it stays open then.
+		if s.file.check() == nil {
+			s.closeErr = errors.Join(s.closeErr, s.anchor.Close())
+		}
 	})
 	return s.closeErr
 }

@@ -54,6 +54,13 @@ func wantEntry(t testing.TB, s *sqlite.Store, key string, revision uint64, value
 	}
 }
 
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func wantError(t testing.TB, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {

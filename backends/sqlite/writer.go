@@ -26,6 +26,7 @@ const (
 // writer is the one connection that writes. Only the leader of the group uses it.
 type writer struct {
 	db       *sql.DB // of one connection
+	file     *file
 	hub      *hub
 	patience time.Duration // with another process that holds the lock
 	conn     conn
@@ -35,6 +36,7 @@ type writer struct {
 	existsStmt, sweepStmt, countStmt    *sql.Stmt
 
 	nextSweep time.Time
+	full      bool // the disk was, and the -wal has not been emptied since
 }
 
 // The hot path, prepared once. The revision of a change is the counter plus its place in the
@@ -55,6 +57,9 @@ WHERE key = ? AND revision = ?`
 func (w *writer) connect(ctx context.Context) error {
 	if w.conn.Conn != nil {
 		return nil
+	}
+	if err := w.file.check(); err != nil {
+		return err
 	}
 	err := w.conn.connect(ctx, w.db, []statement{
 		{&w.beginStmt, "BEGIN IMMEDIATE"},
@@ -82,13 +87,24 @@ func (w *writer) begin(ctx context.Context) error {
 	if err := w.connect(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	return patiently(ctx, w.patience, func() error {
+	w.emptyLog()
+	err := patiently(ctx, w.patience, func() error {
 		_, err := w.beginStmt.ExecContext(ctx)
 		if err != nil && code(err) != sqlite3.SQLITE_BUSY {
 			w.rollback() // it may have begun after all, just when ctx ended
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	// What the transaction reads is from before this moment: if the file is in place now, a
+	// conflict is one with what everybody sees.
+	if err := w.file.check(); err != nil {
+		w.rollback()
+		return err
+	}
+	return nil
 }
 
 // rollback undoes the transaction for certain: one that cannot be rolled back ends with its
@@ -109,7 +125,7 @@ func (w *writer) finish(batch []*request) {
 		changed, err := w.apply(r, changes+1, now)
 		if err != nil {
 			w.rollback()
-			fail(batch, unavailable(err))
+			w.fail(batch, err, unavailable)
 			return
 		}
 		if changed {
@@ -124,12 +140,16 @@ func (w *writer) finish(batch []*request) {
 	last, err := w.count(changes, now)
 	if err != nil {
 		w.rollback()
-		fail(batch, unavailable(err))
+		w.fail(batch, err, unavailable)
 		return
 	}
 	if _, err := w.commitStmt.Exec(); err != nil {
 		w.rollback()
-		fail(batch, commitFailed(err))
+		w.fail(batch, err, commitFailed)
+		return
+	}
+	if err := w.file.check(); err != nil {
+		w.fail(batch, err, committedElsewhere)
 		return
 	}
 	base := last.revision - uint64(last.changes)
@@ -231,8 +251,13 @@ func keepUntil(now time.Time, keep time.Duration) any {
 	return now.Add(keep).Add(time.Millisecond - 1).UnixMilli() // in two steps, since the sum of the durations could overflow
 }
 
-// fail gives the whole batch one verdict.
-func fail(batch []*request, err error) {
+// fail gives the whole batch one verdict: err, as explain wraps it.
+func (w *writer) fail(batch []*request, err error, explain func(error) error) {
+	switch code(err) {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR: // the latter if the -shm cannot grow
+		w.full = true
+	}
+	err = explain(err)
 	for _, r := range batch {
 		r.offset, r.revision, r.err = 0, 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // Here the transaction of the group is the real one. The test plays the group: it decides which
 // requests are in a batch.
 
-func openInside(t *testing.T, opts ...Option) (*Store, string) {
+func openInside(t testing.TB, opts ...Option) (*Store, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "leases.db")
 	s, err := Open(context.Background(), path, opts...)
@@ -172,6 +173,29 @@ func TestALockHeldByAnotherMeansUnavailableOnlyAfterTheBusyTimeout(t *testing.T)
 	}
 	if _, err := s.CompareAndSet(context.Background(), "k", 0, nil, 0); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAWriteToAFileThatIsMovedBeforeItsCommitHasAnUnknownOutcome(t *testing.T) {
+	s, path := openInside(t)
+	if err := s.writer.begin(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	r := put("k", 0, "v")
+	s.writer.finish([]*request{r})
+	if r.err == nil || r.revision != 0 || !strings.Contains(r.err.Error(), "the outcome is unknown") {
+		t.Errorf("got revision %d, %v", r.revision, r.err)
+	}
+	for _, sure := range []error{backend.ErrConflict, backend.ErrUnavailable, backend.ErrClosed} {
+		if errors.Is(r.err, sure) {
+			t.Errorf("%v says that nothing was written", r.err)
+		}
+	}
+	if _, err := s.CompareAndSet(context.Background(), "k", 0, nil, 0); !errors.Is(err, backend.ErrClosed) {
+		t.Errorf("the next write: %v", err)
 	}
 }
 
