@@ -84,7 +84,7 @@ var ofEntries = []promise{
 		"unavailable when the context ends, and written later",
 	}},
 	{sentence: "A later call may succeed.", why: allows},
-	{sentence: "ErrClosed says that Close of this backend was called.", by: everyProperty, mutants: []string{
+	{sentence: "ErrClosed says that Close of this backend was called, or that the backend has closed itself because it cannot go on.", by: everyProperty, mutants: []string{
 		"a store that closes when it has had enough",
 	}},
 	{sentence: "Nothing was written, nor will be.", by: []string{"closed"}, mutants: []string{
