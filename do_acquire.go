@@ -15,13 +15,13 @@ type doing struct {
 	key     string
 	ttl     time.Duration // as granted
 	acquire AcquireOptions
-	input   string // hash; "" if none is stated
-	limit   int    // so many failures of the key end it; 0 before the first look
-	pauses  backoff
+	input   string   // hash; "" if none is stated
+	limit   int      // so many failures of the key end it; 0 before the first look
+	pauses  doubling // between attempts
 }
 
 func newDoing(m *Manager, key string, opts *DoOptions) (*doing, error) {
-	d := &doing{m: m, key: key}
+	d := &doing{m: m, key: key, pauses: betweenAttempts}
 	if opts != nil {
 		d.DoOptions = *opts
 	}
@@ -130,7 +130,7 @@ func (d *doing) begin(ctx context.Context) (*hold, Lease, error) {
 		case err != nil:
 			return nil, Lease{}, err
 		case l.State == StateFailed && l.Retryable && l.Failures < d.limit && (l.AtMostOnce || !d.AtMostOnce):
-			if !d.pauses.wait(ctx, d.m.clock) {
+			if !d.pause(ctx) {
 				return nil, Lease{}, ctx.Err()
 			}
 		case l.State == StateCompleted || l.State == StateFailed:
@@ -156,7 +156,12 @@ func (d *doing) again(ctx context.Context, h *hold) bool {
 		return false
 	}
 	d.renew()
-	return d.pauses.wait(ctx, d.m.clock)
+	return d.pause(ctx)
+}
+
+// pause waits before the next attempt. It returns false if ctx ends before.
+func (d *doing) pause(ctx context.Context) bool {
+	return sleep(ctx, d.m.clock, spread(d.pauses.next()))
 }
 
 var errItself = fmt.Errorf("%w: by the caller itself, who would wait for itself", ErrInProgress)

@@ -183,13 +183,13 @@ func (h *hold) keep() {
 	// A watch that tells of an absence may be older than the lease, and need not tell of the same a
 	// second time. So the store is asked, by an extension: at once, and then less and less often
 	// while nothing else is heard.
-	pause, quiet := askAgain, h.m.clock.Now()
+	pauses, quiet := whileAbsent, h.m.clock.Now()
 	for {
 		next, now := h.untilNext(), h.m.clock.Now()
 		n := s.last()
 		absent := n.number > 0 && n.revision == 0
 		if !absent {
-			pause = askAgain
+			pauses = whileAbsent
 		} else if left := quiet.Sub(now); left > 0 {
 			next = min(next, left)
 		}
@@ -208,8 +208,7 @@ func (h *hold) keep() {
 		}
 		_ = h.write(h.life, nil)
 		if absent {
-			quiet = h.m.clock.Now().Add(pause)
-			pause *= 2
+			quiet = h.m.clock.Now().Add(pauses.next())
 		}
 	}
 }

@@ -18,7 +18,7 @@ func (c *core) erase(ctx context.Context, storeKey string) error {
 	var cause error   // of the unknown outcome of a deletion, if any
 	var erased string // whose deletion has an unknown outcome
 	var refused bool  // perhaps although it was applied
-	pause := settlePauseFirst
+	pauses := whileSettling
 	for range mostTries {
 		e, err := c.get(ctx, storeKey)
 		switch {
@@ -60,8 +60,7 @@ func (c *core) erase(ctx context.Context, storeKey string) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
-		case <-time.After(pause):
-			pause = min(2*pause, settlePauseMost)
+		case <-time.After(pauses.next()):
 		}
 	}
 	if cause != nil {

@@ -11,9 +11,8 @@ import (
 // The pauses between tries of a store that is away: the longer it is, the longer they are, from the
 // first to the last.
 const (
-	retryFirst  = 50 * time.Millisecond
-	retryRarely = 8 // the part of the time since the first try
-	retryMost   = 10 * time.Second
+	retryFirst = 50 * time.Millisecond
+	retryMost  = 10 * time.Second
 )
 
 // tryFor bounds one try of a call to the store: a request that got lost must cost neither a lease
@@ -52,22 +51,31 @@ func (r *retries) pause(ctx context.Context, most time.Duration) bool {
 	if ctx.Err() != nil || most > 0 && lasted >= most {
 		return false
 	}
-	return sleep(ctx, r.clock, spread(min(max(retryFirst, lasted/retryRarely), retryMost)))
+	return sleep(ctx, r.clock, growing(lasted, retryFirst, retryMost))
 }
 
-// The pauses between attempts at work that has failed: doubled each time, up to the last.
-const (
-	backoffFirst = 100 * time.Millisecond
-	backoffMost  = 30 * time.Second
+// doubling is a schedule of pauses, each twice as long as the one before, from the first up to the
+// longest.
+type doubling struct{ first, most, pause time.Duration }
+
+// The pauses between attempts at work that has failed, between tries of a write of unknown outcome,
+// and between questions about a lease of which a watch says that it is gone.
+var (
+	betweenAttempts = doubling{first: 100 * time.Millisecond, most: 30 * time.Second}
+	whileSettling   = doubling{first: 2 * time.Millisecond, most: 250 * time.Millisecond}
+	whileAbsent     = doubling{first: askAgain, most: time.Hour}
 )
 
-// backoff spaces attempts out.
-type backoff struct{ pause time.Duration }
+// next is the pause that comes next.
+func (d *doubling) next() time.Duration {
+	d.pause = min(max(d.first, 2*d.pause), d.most)
+	return d.pause
+}
 
-// wait waits before the next attempt. It returns false if ctx ends before.
-func (b *backoff) wait(ctx context.Context, clock Clock) bool {
-	b.pause = min(max(backoffFirst, 2*b.pause), backoffMost)
-	return sleep(ctx, clock, spread(b.pause))
+// growing is a pause in proportion to what has lasted so far: nobody waits more than an eighth too
+// long. It is spread.
+func growing(lasted, first, most time.Duration) time.Duration {
+	return spread(min(max(first, lasted/8), most))
 }
 
 // spread is d give or take a quarter: those who failed together do not try again together.

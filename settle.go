@@ -16,8 +16,6 @@ import (
 const (
 	settleFor         = 3 * time.Second
 	settleAfterCancel = 500 * time.Millisecond
-	settlePauseFirst  = 2 * time.Millisecond // doubled with each try
-	settlePauseMost   = 250 * time.Millisecond
 )
 
 // pendingWrite is a compare-and-set whose outcome is to be found out.
@@ -54,7 +52,7 @@ func (c *core) refused(ctx context.Context, w *pendingWrite) (stored, verdict, e
 	case err != nil:
 		return stored{}, isUndecided, fmt.Errorf("%w: refused as a conflict, but what stands could not be read: %w", ErrUnknownOutcome, err)
 	}
-	v := w.judge(s.rec, c.skew, true)
+	v := w.judge(s.rec, c.clock.Now(), c.skew, true)
 	if v != wasNotApplied {
 		c.settled(ctx, w, v, backend.ErrConflict)
 	}
@@ -65,14 +63,15 @@ func (c *core) refused(ctx context.Context, w *pendingWrite) (stored, verdict, e
 func (c *core) loadPatiently(ctx context.Context, storeKey string, err error) (stored, error) {
 	ctx, end := patience(ctx)
 	defer end()
-	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
+	pauses := whileSettling
+	for {
 		if errors.Is(err, ErrUnreadable) || isClosed(err) {
 			return stored{}, err
 		}
 		select {
 		case <-ctx.Done():
 			return stored{}, err
-		case <-time.After(pause):
+		case <-time.After(pauses.next()):
 		}
 		var s stored
 		if s, err = c.load(ctx, storeKey); err == nil {
@@ -93,7 +92,8 @@ func (c *core) loadPatiently(ctx context.Context, storeKey string, err error) (s
 func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored, verdict, error) {
 	ctx, end := patience(ctx)
 	defer end()
-	for pause := settlePauseFirst; ; pause = min(2*pause, settlePauseMost) {
+	pauses := whileSettling
+	for {
 		revision, err := c.backend.CompareAndSet(ctx, w.storeKey, w.cur.revision, w.value, w.keep)
 		if err == nil {
 			c.settled(ctx, w, wasApplied, cause)
@@ -114,7 +114,7 @@ func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored
 						return stored{}, isUndecided, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 					}
 				}
-				v := w.judge(s.rec, c.skew, false)
+				v := w.judge(s.rec, c.clock.Now(), c.skew, false)
 				c.settled(ctx, w, v, cause)
 				return w.told(s, v, cause)
 			}
@@ -123,13 +123,13 @@ func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored
 		case <-ctx.Done():
 			c.settled(ctx, w, isUndecided, cause)
 			return stored{}, isUndecided, fmt.Errorf("%w: %w", ErrUnknownOutcome, cause)
-		case <-time.After(pause):
+		case <-time.After(pauses.next()):
 		}
 	}
 }
 
-// judge tells from r, which stands in the place of w.cur, whether w was applied; nil is absence.
-// refused says that the store has refused w as a conflict when it was first sent.
+// judge tells from r, which stands in the place of w.cur at now, whether w was applied; nil is
+// absence. refused says that the store has refused w as a conflict when it was first sent.
 //
 // Operation ids prove what came first as long as one write has followed. A record keeps the lease
 // before its own, and how that ended, as long as its own lease stands: that proves the rest, but
@@ -137,9 +137,10 @@ func (c *core) settle(ctx context.Context, cause error, w *pendingWrite) (stored
 // followed. Where ids end, times decide: w is not older than what was written before it was made.
 // A refused extension of a lease that stands is made anew in any case: nothing of it is under way
 // any more, and to extend twice does no harm.
-func (w *pendingWrite) judge(r *record, skew time.Duration, refused bool) verdict {
+func (w *pendingWrite) judge(r *record, now time.Time, skew time.Duration, refused bool) verdict {
+	notWritten := refused && w.isRetained(now) // else what it wrote may have been forgotten since
 	if r == nil {
-		if refused {
+		if notWritten {
 			return wasNotApplied
 		}
 		return isUndecided // erased, perhaps with w
@@ -154,7 +155,7 @@ func (w *pendingWrite) judge(r *record, skew time.Duration, refused bool) verdic
 		switch {
 		case r.PrevOp == n.Op: // locked, over, and locked anew
 			return wasApplied
-		case refused || r.AcquiredAt.Before(n.KeepUntil): // its lock would have had to be over before
+		case notWritten || r.AcquiredAt.Before(n.KeepUntil): // its lock would have had to be over before
 			return wasNotApplied
 		}
 	case r.LeaseID == n.LeaseID:
@@ -181,7 +182,7 @@ func (w *pendingWrite) judge(r *record, skew time.Duration, refused bool) verdic
 		return wasOvertaken
 	case acquires && w.cur.rec != nil && (r.LeaseID == w.cur.rec.LeaseID || r.Prev != nil && r.Prev.LeaseID == w.cur.rec.LeaseID):
 		return wasNotApplied // its lease would stand between
-	case acquires && (expiresAfter(r.AcquiredAt) || r.Prev != nil && r.Version > 1 && expiresAfter(r.Prev.AcquiredAt)):
+	case acquires && (notWritten || w.isRetained(r.FirstSeenAt)) && (expiresAfter(r.AcquiredAt) || r.Prev != nil && r.Version > 1 && expiresAfter(r.Prev.AcquiredAt)):
 		return wasNotApplied // its lease, which nobody else knew, would have had to expire before
 	}
 	first := r.Prev == nil && (r.PrevOp == "" || w.cmd.verb != verbLock) // of the key
@@ -190,12 +191,21 @@ func (w *pendingWrite) judge(r *record, skew time.Duration, refused bool) verdic
 		return wasNotApplied
 	case w.cur.rec != nil && r.PrevOp == w.cur.rec.Op:
 		return wasNotApplied // another write replaced what w was to replace
-	case first && refused:
-		return wasNotApplied // or what it wrote was erased since, as above
+	case first && notWritten:
+		return wasNotApplied // or what it wrote was erased since, by an operator
 	case first && w.cur.rec == nil && r.AcquiredAt.Before(n.KeepUntil):
 		return wasNotApplied // else w may have been over by then, and dropped: of a short lock that is soon
 	}
 	return isUndecided
+}
+
+// isRetained tells whether at t what w wrote, or what has followed it, still stands, unless an
+// operator forgot it. The end of a lease is remembered for at least minRetention.
+func (w *pendingWrite) isRetained(t time.Time) bool {
+	if w.cmd.verb == verbLock {
+		return t.Before(w.next.KeepUntil)
+	}
+	return t.Before(w.at.Add(minRetention))
 }
 
 // told is what a verdict comes to for the caller; s is what stands.

@@ -11,10 +11,7 @@ import (
 
 // How often a watch asks a store that does not push. The longer nothing has changed, the less often
 // it asks, down to once in the Manager's retryAfter.
-const (
-	askFirst  = 20 * time.Millisecond
-	askRarely = 8 // the part of the time since the last change: nobody waits more than an eighth too long
-)
+const askFirst = 20 * time.Millisecond
 
 // watches are the keys that somebody waits for through this core. All who wait for a key share one
 // watch of it.
@@ -124,7 +121,7 @@ func (w *watch) run(ctx context.Context) {
 			cancel()
 		}
 		// There is no push, or not any more.
-		t.set(w.pause(w.core.clock.Now().Sub(changed)))
+		t.set(growing(w.core.clock.Now().Sub(changed), askFirst, w.core.retryAfter))
 		select {
 		case <-ctx.Done():
 			t.stop()
@@ -144,13 +141,6 @@ func (w *watch) run(ctx context.Context) {
 			changed = w.core.clock.Now()
 		}
 	}
-}
-
-// pause is for how long not to ask after nothing has changed for so long. It is spread: watches
-// that began together do not ask together.
-func (w *watch) pause(unchanged time.Duration) time.Duration {
-	d := min(max(askFirst, unchanged/askRarely), w.core.retryAfter)
-	return spread(d)
 }
 
 // take tells the subscriptions what they want, and reports whether e is later than all that was
