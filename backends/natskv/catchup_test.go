@@ -110,7 +110,11 @@ func TestCatchUp(t *testing.T) {
 			c.Slow(behind, 0)
 		}
 		// A read does not believe that, though it has a fence of its own.
-		state, err := reader.read(ctx, missing)
+		var state state
+		natstest.Eventually(t, "a read is answered", func() bool { // the cluster may elect
+			state, err = reader.read(ctx, missing)
+			return !errors.Is(err, backend.ErrUnavailable)
+		})
 		if err != nil || !state.live() || state.sequence < least {
 			t.Errorf("%s reads as of %d, %v, want %d at least", missing, state.sequence, err, least)
 		}

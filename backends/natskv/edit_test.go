@@ -81,6 +81,7 @@ func TestReplicasAreEdited(t *testing.T) {
 // TestWithoutDirectReads: a replicated bucket made by others, whose replicas answer no reads, is
 // read by comparing.
 func TestWithoutDirectReads(t *testing.T) {
+	t.Parallel() // it waits for elections
 	c := natstest.StartCluster(t)
 	open(t, c.URL(), natskv.WithBucket("other"))
 	js, _ := bucketOf(t, c.URL(), "other")

@@ -82,6 +82,7 @@ func TestListAsksForItsNamespace(t *testing.T) {
 
 // TestListsLargeValues: a server cuts an answer of more than 16 MiB.
 func TestListsLargeValues(t *testing.T) {
+	t.Parallel() // it waits for an election
 	for name, setup := range map[string]func(t *testing.T) (url string, replicas int){
 		"alone":   func(t *testing.T) (string, int) { return natstest.Alone(t).ClientURL(), 1 },
 		"cluster": func(t *testing.T) (string, int) { return natstest.StartCluster(t).URL(), 3 },

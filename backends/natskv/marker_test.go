@@ -15,6 +15,7 @@ import (
 // TestMarkersAreNotEntries: a deletion leaves a marker with a number of its own. It must never pass
 // for an entry's revision: not for the Store that made it, nor for one that does not know of it.
 func TestMarkersAreNotEntries(t *testing.T) {
+	t.Parallel() // it waits for an election
 	for name, setup := range map[string]func(t *testing.T) (url string, opts []natskv.Option){
 		"alone": func(t *testing.T) (string, []natskv.Option) { return natstest.Alone(t).ClientURL(), nil },
 		"cluster": func(t *testing.T) (string, []natskv.Option) {

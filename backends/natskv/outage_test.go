@@ -16,7 +16,9 @@ import (
 // TestServerRestarts: while the server is away, every call fails soon and says that nothing was
 // written. When it is back, what was acknowledged is there, revisions rise, and a watch goes on.
 func TestServerRestarts(t *testing.T) {
+	t.Parallel() // it waits for a server
 	o := natstest.Options(t.TempDir())
+	o.SyncAlways = true
 	o.Port = natstest.FreePort(t)
 	server := natstest.Start(t, o)
 	s := open(t, server.ClientURL())
@@ -63,6 +65,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	for name, setup := range map[string]func(t *testing.T) (s *natskv.Store, outage func()){
 		"the only server restarts": func(t *testing.T) (*natskv.Store, func()) {
 			o := natstest.Options(t.TempDir())
+			o.SyncAlways = true
 			o.Port = natstest.FreePort(t)
 			server := natstest.Start(t, o)
 			return open(t, server.ClientURL()), func() { natstest.Stop(server); natstest.Start(t, o) }

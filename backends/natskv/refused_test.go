@@ -21,7 +21,9 @@ import (
 // outage meets writes, and not reads. What was refused with ErrUnavailable must never be there, and
 // what was acknowledged never be lost. Each write of a key has a value of its own.
 func TestRefusedIsNotWritten(t *testing.T) {
+	t.Parallel() // it waits for a server
 	o := natstest.Options(t.TempDir())
+	o.SyncAlways = true
 	o.Port = natstest.FreePort(t)
 	srv := natstest.Start(t, o)
 	s := open(t, srv.ClientURL(), natskv.WithTimeout(time.Second))
@@ -134,6 +136,7 @@ func TestCallersConnection(t *testing.T) {
 
 // TestFullBucket: what the limits of a bucket refuse is not written, and says so.
 func TestFullBucket(t *testing.T) {
+	t.Parallel() // it waits for an election
 	for name, setup := range map[string]func(t *testing.T) (url string, replicas int){
 		"alone":   func(t *testing.T) (string, int) { return natstest.Alone(t).ClientURL(), 1 },
 		"cluster": func(t *testing.T) (string, int) { return natstest.StartCluster(t).URL(), 3 },

@@ -13,6 +13,7 @@ import (
 // TestBucketMadeAnew: a bucket is deleted and made again, and another holder takes the key. The
 // old holder's revision is not one of the new bucket, though both have had one write.
 func TestBucketMadeAnew(t *testing.T) {
+	t.Parallel() // it waits for elections
 	for name, setup := range map[string]func(t *testing.T) (url string, replicas int){
 		"alone":   func(t *testing.T) (string, int) { return natstest.Alone(t).ClientURL(), 1 },
 		"cluster": func(t *testing.T) (string, int) { return natstest.StartCluster(t).URL(), 3 },

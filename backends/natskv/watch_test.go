@@ -30,6 +30,7 @@ func nextState(t *testing.T, states <-chan backend.Entry, within time.Duration) 
 // TestWatchGoesOnAtOnce: a restarted server has lost the watch's consumer. The client library alone
 // would notice that only after ten seconds and more.
 func TestWatchGoesOnAtOnce(t *testing.T) {
+	t.Parallel() // it waits for a server
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)
 	server := natstest.Start(t, o)
@@ -96,6 +97,7 @@ func TestWatchEndsWithItsConnection(t *testing.T) {
 
 // TestWatchDuringAnOutage: nothing that ends a watch waits for the server.
 func TestWatchDuringAnOutage(t *testing.T) {
+	t.Parallel() // it waits for answers that do not come
 	const timeout = 20 * time.Second // what waited for the server would take that long
 	server := natstest.Alone(t)
 	s := open(t, server.ClientURL(), natskv.WithTimeout(timeout))

@@ -1,5 +1,5 @@
 // Package natstest starts real NATS servers in the test process, alone and as a cluster: on
-// loopback, with every write on disk before it is acknowledged.
+// loopback, with every write on disk before it is acknowledged unless a package's tests say otherwise.
 package natstest
 
 import (
@@ -13,12 +13,17 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// SyncAlways has the servers put every write on disk before they acknowledge it. Tests in which no
+// server loses its power may do without, before they start the first: what a server has written
+// also outlives its process.
+var SyncAlways = true
+
 // Options are those of every server that the tests start: real, on loopback, and with every write
-// on disk before it is acknowledged.
+// on disk before it is acknowledged, as [SyncAlways] says.
 func Options(dir string) *server.Options {
 	return &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT,
-		JetStream: true, StoreDir: dir, SyncAlways: true,
+		JetStream: true, StoreDir: dir, SyncAlways: SyncAlways,
 		MaxPayload: 2 << 20, // 1 MiB, the default, is too little for a value of 1 MiB and its headers
 		NoLog:      true, NoSigs: true,
 	}
