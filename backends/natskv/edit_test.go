@@ -83,14 +83,15 @@ func TestReplicasAreEdited(t *testing.T) {
 func TestWithoutDirectReads(t *testing.T) {
 	t.Parallel() // it waits for elections
 	c := natstest.StartCluster(t)
-	open(t, c.URL(), natskv.WithBucket("other"))
+	patience := natskv.WithTimeout(time.Minute) // servers may elect
+	open(t, c.URL(), natskv.WithBucket("other"), patience)
 	js, _ := bucketOf(t, c.URL(), "other")
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: "KV_leases", Subjects: []string{"$KV.leases.>"}, Replicas: 3, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowMsgTTL: true,
 	}); err != nil {
 		t.Fatal(err)
 	}
-	stores := []*natskv.Store{open(t, c.URLOf(0)), open(t, c.URLOf(1))}
+	stores := []*natskv.Store{open(t, c.URLOf(0), patience), open(t, c.URLOf(1), patience)}
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {

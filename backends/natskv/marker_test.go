@@ -19,7 +19,7 @@ func TestMarkersAreNotEntries(t *testing.T) {
 	for name, setup := range map[string]func(t *testing.T) (url string, opts []natskv.Option){
 		"alone": func(t *testing.T) (string, []natskv.Option) { return natstest.Alone(t).ClientURL(), nil },
 		"cluster": func(t *testing.T) (string, []natskv.Option) {
-			return natstest.StartCluster(t).URL(), []natskv.Option{natskv.WithReplicas(3)}
+			return natstest.StartCluster(t).URL(), []natskv.Option{natskv.WithReplicas(3), natskv.WithTimeout(time.Minute)}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -148,7 +148,7 @@ func TestFullBucket(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer nc.Close()
-			js, err := jetstream.New(nc)
+			js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)) // servers may elect
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,7 +159,7 @@ func TestFullBucket(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := open(t, url)
+			s := open(t, url, natskv.WithTimeout(time.Minute))
 			set(t, s, "k0", 0, "v", 0)
 			set(t, s, "k1", 0, "v", 0)
 			for key, want := range map[string]struct {

@@ -36,7 +36,7 @@ func bucketOf(t testing.TB, url, bucket string) (jetstream.JetStream, jetstream.
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
