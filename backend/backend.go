@@ -10,8 +10,8 @@
 //
 // # Optional capabilities
 //
-// A backend may do more: [Lister], [Watcher], and io.Closer for one that holds files or
-// connections. Callers look for a capability with [As], which also looks inside wrappers:
+// A backend may do more: [Lister], [Watcher], [PrefixWatcher], and io.Closer for one that holds
+// files or connections. Callers look for a capability with [As], which also looks inside wrappers:
 //
 //	if l, ok := backend.As[backend.Lister](b); ok { ... }
 //
@@ -73,7 +73,7 @@ type Entry struct {
 	// expiry: a revision once used for a key is never used for it again. That is what makes a
 	// revision fit to serve as a fencing token. Revisions need not be consecutive.
 	//
-	// In an Entry from [Watcher].Watch, and only there, 0 says that the key is absent.
+	// In an Entry from a watch, and only there, 0 says that the key is absent.
 	Revision uint64
 }
 

@@ -37,6 +37,10 @@ func TestLimits(t *testing.T) {
 		{"a deletion at the greatest revision", backend.CheckDelete("k", math.MaxUint64), ""},
 		{"a deletion at revision 0", backend.CheckDelete("k", 0), "expected revision is 0"},
 		{"a deletion of an empty key", backend.CheckDelete("", 1), "key is empty"},
+		{"a prefix of nothing", backend.CheckPrefix(""), ""},
+		{"a prefix that ends within a character", backend.CheckPrefix("\xc3"), ""},
+		{"the longest prefix", backend.CheckPrefix(longest), ""},
+		{"a prefix one byte too long", backend.CheckPrefix(longest + "k"), "prefix has 1281 bytes, limit 1280"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			switch {

@@ -33,8 +33,21 @@ func closed(s *subject) {
 		defer unread.cancel()
 		running.comesTo(revision, []byte("v"))
 	}
+	var prefixes []*prefixWatching
+	if _, ok := backend.As[backend.PrefixWatcher](s.b); ok {
+		for range 2 { // nobody reads the second
+			one := s.watchPrefix(s.key("watched/"))
+			defer one.cancel()
+			prefixes = append(prefixes, one)
+		}
+		prefixes[0].comesTo(s.key("watched/k"), s.mustSet(s.key("watched/k"), 0, nil))
+	}
 
 	writers := s.closeUnderWriters()
+
+	for _, one := range prefixes {
+		one.drain("the store was closed")
+	}
 
 	if running != nil {
 		running.drain("the store was closed")
@@ -66,6 +79,9 @@ func closed(s *subject) {
 	}
 	if w, ok := backend.As[backend.Watcher](s.b); ok {
 		s.saysClosed("Watch", func(ctx context.Context) error { _, err := w.Watch(ctx, k); return err })
+	}
+	if w, ok := backend.As[backend.PrefixWatcher](s.b); ok {
+		s.saysClosed("WatchPrefix", func(ctx context.Context) error { _, err := w.WatchPrefix(ctx, s.id); return err })
 	}
 	s.close("again")
 	s.together(3, func(i int) { s.close(fmt.Sprint("by caller ", i, " of three at once")) })

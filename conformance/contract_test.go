@@ -20,14 +20,20 @@ var everyWatch = slices.DeleteFunc(conformance.Names(), func(p string) bool {
 	return !strings.Contains(p, "watch") && p != "limits" && p != "aliasing" && p != "whole states" && p != "list while writing" && p != "closed"
 })
 
-// TestTheContractIsWhole compares the table of promises with backend.go: none is missing.
+// TestTheContractIsWhole compares the table of promises with backend.go and prefix.go: none is
+// missing.
 func TestTheContractIsWhole(t *testing.T) {
-	f, err := parser.ParseFile(token.NewFileSet(), "../backend/backend.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
+	var doc []string
+	var decls []ast.Decl
+	for _, name := range []string{"backend.go", "prefix.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), "../backend/"+name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc = append(doc, f.Doc.Text())
+		decls = append(decls, f.Decls...)
 	}
-	doc := []string{f.Doc.Text()}
-	for _, d := range f.Decls {
+	for _, d := range decls {
 		if _, ok := d.(*ast.FuncDecl); ok {
 			continue // helpers, with tests of their own
 		}
@@ -47,12 +53,12 @@ func TestTheContractIsWhole(t *testing.T) {
 	for _, p := range contract {
 		after, ok := strings.CutPrefix(rest, p.sentence)
 		if !ok {
-			t.Fatalf("the table says %q, backend.go:\n%.200s", p.sentence, rest)
+			t.Fatalf("the table says %q, the package:\n%.200s", p.sentence, rest)
 		}
 		rest = strings.TrimSpace(after)
 	}
 	if rest != "" {
-		t.Errorf("backend.go says more than the table:\n%s", rest)
+		t.Errorf("the package says more than the table:\n%s", rest)
 	}
 }
 

@@ -46,6 +46,10 @@ func endedContext(s *subject, t *rapid.T) {
 		done()
 		s.says("Watch", err, want)
 	}
+	if _, ok := backend.As[backend.PrefixWatcher](s.b); ok {
+		_, err := s.tryWatchPrefix(ctx, s.id)
+		s.says("WatchPrefix", err, want)
+	}
 	if _, ok := backend.As[backend.Lister](s.b); ok {
 		s.says("List", s.listsUntilError(ctx, s.id, func(int) {
 			s.broken("List with an ended context yielded an entry")

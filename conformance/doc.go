@@ -235,6 +235,40 @@
 //	a write panics if a watch ends meanwhile               watch under load
 //	watch that skips large values                          limits
 //	watch that tells of what is refused                    watch
+//	prefix watch that is silent                            watch prefix
+//	prefix watch that sees only its own handle's writes    prefix watch elsewhere
+//	prefix watch that does not tell of deletions           watch prefix
+//	prefix watch of the keys that stood when it began      watch prefix
+//	prefix watch that ends with its first state            watch prefix
+//	prefix watch that tells of what is refused             watch prefix
+//	prefix watch that sends changes without their values   watch prefix
+//	the watch of a prefix replaces the one before          watch prefix
+//	prefix watch that compares without case                watch prefixes
+//	prefix watch of whole steps of a path                  watch prefixes
+//	prefix watch that ignores a slash at the end           watch prefix
+//	prefix watch by pattern instead of prefix              watch prefixes
+//	prefix watch by the first 255 bytes of its prefix      watch prefixes
+//	prefix watch by whole characters                       watch prefixes
+//	prefix watch of all by an empty prefix is silent       watch prefixes
+//	prefix watch that begins late                          prefix watch under load
+//	prefix watch that begins with what stands              watch prefix
+//	prefix watch that misses the last state                watch prefix
+//	prefix watch that tells of each key once               watch prefix
+//	prefix watch that goes back in time                    watch prefix
+//	prefix watch that sends a deletion at a revision       watch prefix
+//	prefix watch whose deletions have no key               watch prefix
+//	a prefix watch that begins with an ended context       ended context
+//	a watch of an impossible prefix begins                 invalid
+//	prefix watch that holds its writers up                 unread prefix watch
+//	prefix watch that holds all that nobody reads          unread prefix watch
+//	prefix watch that drops what is too much               unread prefix watch
+//	prefix watch that stays open after cancel              prefix watch ends
+//	prefix watch that leaks its goroutine after cancel     prefix watch ends
+//	prefix watch that leaks what nobody took               prefix watch ends
+//	prefix watches that share what they send               watch prefix
+//	a write panics if a prefix watch ends meanwhile        prefix watch under load
+//	prefix watch that outlives its store                   closed
+//	prefix watch of a closed store begins                  closed
 //	closed store answers                                   closed
 //	closed store reports unavailable                       closed
 //	closed store asks to be tried again                    closed

@@ -123,5 +123,6 @@ func renumbered(forget func(r *renumbering, key string, deleted bool)) func(s *m
 		f.watch = relayed(s, func(states []backend.Entry) []backend.Entry {
 			return []backend.Entry{r.tell(states[len(states)-1])}
 		})
+		f.watchPrefix = altered(s, func(e *backend.Entry) { *e = r.tell(*e) })
 	}
 }

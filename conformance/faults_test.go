@@ -176,6 +176,14 @@ func closable(answer error) func(s *memory.Store, f *fork) {
 			context.AfterFunc(life, cancel)
 			return s.Watch(ctx, key)
 		}
+		f.watchPrefix = func(ctx context.Context, prefix string) (<-chan backend.Entry, error) {
+			if err := ended(); err != nil {
+				return nil, err
+			}
+			ctx, cancel := context.WithCancel(ctx)
+			context.AfterFunc(life, cancel)
+			return s.WatchPrefix(ctx, prefix)
+		}
 	}
 }
 

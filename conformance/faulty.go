@@ -36,8 +36,8 @@ type Faults struct {
 }
 
 // Faulty is a backend with bad days, for tests of what is built on one. It passes calls on to
-// another, and has some of them meet faults, drawn from a seed. It lists and watches if the other
-// does, which [backend.As] finds. It is safe for concurrent use.
+// another, and has some of them meet faults, drawn from a seed. It lists and watches keys and
+// prefixes if the other does, which [backend.As] finds. It is safe for concurrent use.
 type Faulty struct {
 	faults Faults
 	late   sync.WaitGroup
@@ -128,7 +128,7 @@ func (f *Faulty) draw(random *rand.Rand, call string) (kind, time.Duration) {
 }
 
 // Injected returns how many faults of each kind there have been, under names such as "lost answer",
-// "list: lost answer", "watch: lost answer" and "crash".
+// "list: lost answer", "watch: lost answer", "watch prefix: lost answer" and "crash".
 func (f *Faulty) Injected() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

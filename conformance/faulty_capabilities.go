@@ -9,8 +9,8 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Unwrap returns the store as [backend.As] is to find it through f. It lists if the store lists,
-// and watches if the store watches, and both have bad days:
+// Unwrap returns what [backend.As] is to look at behind f. It lists if the store lists, and watches
+// keys and prefixes if the store does, and all of that has bad days:
 //
 //   - Refused: the call fails with backend.ErrUnavailable.
 //   - LostRequest, Late: the call fails with ErrInjected.
@@ -22,40 +22,35 @@ import (
 // What else the store can do is found beneath, and has no faults.
 func (f *Faulty) Unwrap() backend.Backend {
 	store, _ := f.standing()
-	under := beneath{f, f}
-	_, lists := backend.As[backend.Lister](store)
-	_, watches := backend.As[backend.Watcher](store)
-	switch {
-	case lists && watches:
-		return struct {
-			beneath
-			faultyLister
+	under := store
+	if _, ok := backend.As[backend.PrefixWatcher](store); ok {
+		under = struct {
+			layer
+			faultyPrefixWatcher
+		}{layer{f, under}, faultyPrefixWatcher{f}}
+	}
+	if _, ok := backend.As[backend.Watcher](store); ok {
+		under = struct {
+			layer
 			faultyWatcher
-		}{under, faultyLister{f}, faultyWatcher{f}}
-	case lists:
-		return struct {
-			beneath
+		}{layer{f, under}, faultyWatcher{f}}
+	}
+	if _, ok := backend.As[backend.Lister](store); ok {
+		under = struct {
+			layer
 			faultyLister
-		}{under, faultyLister{f}}
-	case watches:
-		return struct {
-			beneath
-			faultyWatcher
-		}{under, faultyWatcher{f}}
+		}{layer{f, under}, faultyLister{f}}
 	}
 	return under
 }
 
-// beneath is between a Faulty and its store.
-type beneath struct {
+// layer is between a Faulty and its store, and adds one capability.
+type layer struct {
 	backend.Backend // the Faulty
-	f               *Faulty
+	under           backend.Backend
 }
 
-func (b beneath) Unwrap() backend.Backend {
-	store, _ := b.f.standing()
-	return store
-}
+func (l layer) Unwrap() backend.Backend { return l.under }
 
 // standing is the store, and a context that ends with its next crash.
 func (f *Faulty) standing() (backend.Backend, context.Context) {
@@ -127,17 +122,37 @@ type faultyWatcher struct{ f *Faulty }
 
 // Watch implements [backend.Watcher].
 func (w faultyWatcher) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
-	k, err := w.f.meet(ctx, "watch")
+	return w.f.watch(ctx, "watch", func(ctx context.Context, store backend.Backend) (<-chan backend.Entry, error) {
+		watcher, ok := backend.As[backend.Watcher](store)
+		if !ok {
+			return nil, fmt.Errorf("%w: the store does not watch since it crashed", errors.ErrUnsupported)
+		}
+		return watcher.Watch(ctx, key)
+	})
+}
+
+type faultyPrefixWatcher struct{ f *Faulty }
+
+// WatchPrefix implements [backend.PrefixWatcher].
+func (w faultyPrefixWatcher) WatchPrefix(ctx context.Context, prefix string) (<-chan backend.Entry, error) {
+	return w.f.watch(ctx, "watch prefix", func(ctx context.Context, store backend.Backend) (<-chan backend.Entry, error) {
+		watcher, ok := backend.As[backend.PrefixWatcher](store)
+		if !ok {
+			return nil, fmt.Errorf("%w: the store does not watch prefixes since it crashed", errors.ErrUnsupported)
+		}
+		return watcher.WatchPrefix(ctx, prefix)
+	})
+}
+
+// watch relays what begin begins, with the faults of call.
+func (f *Faulty) watch(ctx context.Context, call string, begin func(context.Context, backend.Backend) (<-chan backend.Entry, error)) (<-chan backend.Entry, error) {
+	k, err := f.meet(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	store, life := w.f.standing()
-	watcher, ok := backend.As[backend.Watcher](store)
-	if !ok {
-		return nil, fmt.Errorf("%w: the store does not watch since it crashed", errors.ErrUnsupported)
-	}
+	store, life := f.standing()
 	ctx, cancel := context.WithCancel(ctx)
-	from, err := watcher.Watch(ctx, key)
+	from, err := begin(ctx, store)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -18,21 +18,25 @@ import (
 func TestFaultyKeepsCapabilities(t *testing.T) {
 	store := memory.New()
 	for _, tt := range []struct {
-		name                  string
-		store                 backend.Backend
-		lists, watches, close bool
+		name                            string
+		store                           backend.Backend
+		lists, watches, prefixes, close bool
 	}{
-		{"all", store, true, true, true},
-		{"none", struct{ backend.Backend }{store}, false, false, false},
+		{"all", store, true, true, true, true},
+		{"none", struct{ backend.Backend }{store}, false, false, false, false},
 		{"it lists", struct {
 			backend.Backend
 			backend.Lister
-		}{store, store}, true, false, false},
+		}{store, store}, true, false, false, false},
 		{"it watches", struct {
 			backend.Backend
 			backend.Watcher
-		}{store, store}, false, true, false},
-		{"another Faulty", conformance.NewFaulty(store, conformance.Faults{}, 2), true, true, true},
+		}{store, store}, false, true, false, false},
+		{"it watches prefixes", struct {
+			backend.Backend
+			backend.PrefixWatcher
+		}{store, store}, false, false, true, false},
+		{"another Faulty", conformance.NewFaulty(store, conformance.Faults{}, 2), true, true, true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := conformance.NewFaulty(tt.store, conformance.Faults{}, 1)
@@ -41,6 +45,9 @@ func TestFaultyKeepsCapabilities(t *testing.T) {
 			}
 			if _, ok := backend.As[backend.Watcher](f); ok != tt.watches {
 				t.Errorf("a Watcher is found: %t, want %t", ok, tt.watches)
+			}
+			if _, ok := backend.As[backend.PrefixWatcher](f); ok != tt.prefixes {
+				t.Errorf("a PrefixWatcher is found: %t, want %t", ok, tt.prefixes)
 			}
 			if _, ok := backend.As[io.Closer](f); ok != tt.close {
 				t.Errorf("an io.Closer is found: %t, want %t", ok, tt.close)
@@ -103,40 +110,53 @@ func TestFaultyReads(t *testing.T) {
 				}
 
 				w, _ := backend.As[backend.Watcher](f)
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				states, err := w.Watch(ctx, "k0")
-				if !errors.Is(err, tt.err) || tt.err == nil && err != nil {
-					t.Errorf("the watch fails with %v, want %v", err, tt.err)
-				}
-				if err == nil {
-					if e := <-states; e.Key != "k0" || e.Revision == 0 {
-						t.Errorf("the first state is %+v", e)
-					}
-					synctest.Wait()
-					select {
-					case e, ok := <-states:
-						if ok || !tt.ends {
-							t.Errorf("then comes %+v, %t", e, ok)
-						}
-					default:
-						if tt.ends {
-							t.Error("the watch goes on")
-						}
-					}
-				}
+				watches(t, tt.err, tt.ends, func(ctx context.Context) (<-chan backend.Entry, error) { return w.Watch(ctx, "k0") }, func() {})
+				p, _ := backend.As[backend.PrefixWatcher](f)
+				watches(t, tt.err, tt.ends, func(ctx context.Context) (<-chan backend.Entry, error) { return p.WatchPrefix(ctx, "k") }, func() {
+					e, _ := store.Get(bg, "k0")
+					store.CompareAndSet(bg, "k0", e.Revision, nil, 0)
+				})
 
 				count := 1
 				if tt.name == "none" {
 					count = 0
 				}
-				for _, call := range []string{"list: ", "watch: "} {
+				for _, call := range []string{"list: ", "watch: ", "watch prefix: "} {
 					if n := f.Injected()[call+tt.name]; n != count {
 						t.Errorf("%d faults are counted under %q", n, call+tt.name)
 					}
 				}
 			})
 		})
+	}
+}
+
+// watches begins a watch of k0, which is told a state then or by change, and looks at how it ends.
+func watches(t *testing.T, want error, ends bool, begin func(ctx context.Context) (<-chan backend.Entry, error), change func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	states, err := begin(ctx)
+	if !errors.Is(err, want) || want == nil && err != nil {
+		t.Errorf("the watch fails with %v, want %v", err, want)
+	}
+	if err != nil {
+		return
+	}
+	change()
+	if e := <-states; e.Key != "k0" || e.Revision == 0 {
+		t.Errorf("the first state is %+v", e)
+	}
+	synctest.Wait()
+	select {
+	case e, ok := <-states:
+		if ok || !ends {
+			t.Errorf("then comes %+v, %t", e, ok)
+		}
+	default:
+		if ends {
+			t.Error("the watch goes on")
+		}
 	}
 }
 
@@ -176,6 +196,11 @@ func TestCrashEndsListingsAndWatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p, _ := backend.As[backend.PrefixWatcher](f)
+	below, err := p.WatchPrefix(t.Context(), "before")
+	if err != nil {
+		t.Fatal(err)
+	}
 	entries := 0
 	var last error
 	for _, err := range l.List(bg, "") {
@@ -188,6 +213,8 @@ func TestCrashEndsListingsAndWatches(t *testing.T) {
 		t.Errorf("the listing yields %d entries and ends with %v", entries, last)
 	}
 	for range states { // until the channel is closed
+	}
+	for range below {
 	}
 	for e, err := range l.List(bg, "") {
 		if err != nil || e.Key != "after" {

@@ -20,6 +20,8 @@ type fork struct {
 	watch  func(ctx context.Context, key string) (<-chan backend.Entry, error)
 	close  func() error
 
+	watchPrefix func(ctx context.Context, prefix string) (<-chan backend.Entry, error)
+
 	second func() backend.Backend // another handle; nil: the fork itself
 	reopen func() backend.Backend // the store after a crash; nil: the fork itself
 
@@ -59,6 +61,13 @@ func (f *fork) Watch(ctx context.Context, key string) (<-chan backend.Entry, err
 		return f.watch(ctx, key)
 	}
 	return f.Store.Watch(ctx, key)
+}
+
+func (f *fork) WatchPrefix(ctx context.Context, prefix string) (<-chan backend.Entry, error) {
+	if f.watchPrefix != nil {
+		return f.watchPrefix(ctx, prefix)
+	}
+	return f.Store.WatchPrefix(ctx, prefix)
 }
 
 func (f *fork) Close() error {

@@ -40,23 +40,23 @@ var ofBackends = []promise{
 		"written although the context had ended",
 		"a list with an ended context yields all the same",
 	}},
-	{sentence: "A key is valid UTF-8 of 1 to MaxKeyBytes bytes, of any characters.", by: []string{"keys", "model", "list", "watch keys", "each odd key", "each odd prefix"}, mutants: []string{
+	{sentence: "A key is valid UTF-8 of 1 to MaxKeyBytes bytes, of any characters.", by: []string{"keys", "model", "list", "watch keys", "each odd key", "each odd prefix", "watch prefixes"}, mutants: []string{
 		"keys without control characters",
 		"key truncated",
 		"surrogates pass for UTF-8",
 	}},
-	{sentence: "Keys are told apart by their bytes: case and Unicode normalisation matter,", by: []string{"keys", "model", "watch keys", "each odd key", "each odd prefix"}, mutants: []string{
+	{sentence: "Keys are told apart by their bytes: case and Unicode normalisation matter,", by: []string{"keys", "model", "watch keys", "each odd key", "each odd prefix", "watch prefixes"}, mutants: []string{
 		"keys normalised in Unicode",
 		"keys folded by case",
 		"watch of keys without case",
 	}},
-	{sentence: "and no key has to do with its prefixes.", by: []string{"keys", "model", "each odd key"}, mutants: []string{
+	{sentence: "and no key has to do with its prefixes.", by: []string{"keys", "model", "each odd key", "watch prefixes"}, mutants: []string{
 		"deletion of a key deletes what is below it",
 		"key prefix confused with key",
 		"keys that are folders, above which none is",
 		"watch of a key's path too",
 	}},
-	{sentence: "A backend whose store allows less encodes them.", by: []string{"keys", "model", "watch keys", "each odd key", "each odd prefix"}, mutants: []string{
+	{sentence: "A backend whose store allows less encodes them.", by: []string{"keys", "model", "watch keys", "each odd key", "each odd prefix", "watch prefixes"}, mutants: []string{
 		"keys escaped, but not the escape",
 	}},
 	{sentence: "Close A backend that holds files, connections or goroutines is an io.Closer. Its Close keeps these rules:", why: explains},
@@ -137,7 +137,7 @@ var ofBackends = []promise{
 		"one creation in fifty overwrites",
 		"two handles that both create",
 	}},
-	{sentence: "and an expected revision of an absent key is a conflict.", by: []string{"many conflicts", "each odd key", "absent", "conflict", "delete", "model", "race to delete", "two handles", "watch"}, mutants: []string{
+	{sentence: "and an expected revision of an absent key is a conflict.", by: []string{"many conflicts", "each odd key", "absent", "conflict", "delete", "model", "race to delete", "two handles", "watch", "watch prefix"}, mutants: []string{
 		"a key is created at an expected revision",
 		"a deleted key is written at its old revision",
 		"an absent key is created at a multiple of 2^32",
@@ -171,7 +171,7 @@ var ofBackends = []promise{
 		"a value that is read after the call",
 		"an update's bytes shared with the caller",
 	}},
-	{sentence: "CompareAndDelete removes key", by: []string{"delete", "revisions", "many writes", "many conflicts", "keys", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "watch elsewhere", "crash", "list", "list while writing", "watch", "unread watch", "each odd key", "many keys", "closed", "limits"}, mutants: []string{
+	{sentence: "CompareAndDelete removes key", by: []string{"delete", "revisions", "many writes", "many conflicts", "keys", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "watch elsewhere", "crash", "list", "list while writing", "watch", "unread watch", "each odd key", "many keys", "closed", "limits", "watch prefix", "prefix watch under load", "prefix watch elsewhere"}, mutants: []string{
 		"delete reported but not done",
 		"a deletion lost in a crash",
 		"a crash after which opening blocks",

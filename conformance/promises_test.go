@@ -24,8 +24,8 @@ const (
 	advises  = "it speaks to a caller"
 )
 
-// contract is all that backend.go says of the package and its types, in its order.
-var contract = slices.Concat(ofPackage, ofEntries, ofBackends, ofCapabilities)
+// contract is all that backend.go and prefix.go say of the package and its types, in their order.
+var contract = slices.Concat(ofPackage, ofEntries, ofBackends, ofCapabilities, ofPrefixWatcher)
 
 // ofPackage is what it says at the top.
 var ofPackage = []promise{
@@ -33,7 +33,7 @@ var ofPackage = []promise{
 	{sentence: "It is for those who write a store. Those who use leases want package lease, which builds the state machine on top of the three methods of Backend.", why: explains},
 	{sentence: "Package conformance proves an implementation against every promise that stands here.", why: explains},
 	{sentence: "A backend knows nothing of leases: it keeps opaque values under keys and changes them by compare-and-set.", why: explains},
-	{sentence: "Optional capabilities A backend may do more: Lister, Watcher, and io.Closer for one that holds files or connections.", why: allows},
+	{sentence: "Optional capabilities A backend may do more: Lister, Watcher, PrefixWatcher, and io.Closer for one that holds files or connections.", why: allows},
 	{sentence: "Callers look for a capability with As, which also looks inside wrappers: if l, ok := backend.Asbackend.Lister(b); ok { ... }", why: advises},
 	{sentence: "A wrapper keeps the capabilities of the backend that it wraps by a method Unwrap() Backend. A wrapper that must intercept a capability implements it itself.", why: "it speaks to a wrapper"},
 }
@@ -62,7 +62,7 @@ var ofEntries = []promise{
 		"one write in many is a conflict that is none",
 		"an error of the store's own for a conflict",
 	}},
-	{sentence: "Nothing was written.", by: []string{"conflict", "update", "many conflicts", "model", "two handles", "race of handles", "lost update", "race to delete", "watch"}, mutants: []string{
+	{sentence: "Nothing was written.", by: []string{"conflict", "update", "many conflicts", "model", "two handles", "race of handles", "lost update", "race to delete", "watch", "watch prefix"}, mutants: []string{
 		"conflict reported but written",
 		"written but reported as conflict",
 	}},
@@ -72,7 +72,7 @@ var ofEntries = []promise{
 	{sentence: "Nothing was written.", by: []string{"invalid"}, mutants: []string{
 		"what is refused is written as far as it goes",
 	}},
-	{sentence: "ErrUnavailable says that the store could not be asked at all.", by: []string{"many keys", "long list"}, mutants: []string{
+	{sentence: "ErrUnavailable says that the store could not be asked at all.", by: []string{"many keys", "long list", "unread prefix watch"}, mutants: []string{
 		"a store that is full with a thousand keys",
 	}},
 	{sentence: "Nothing was written,", by: []string{"cut short"}, mutants: []string{
@@ -102,7 +102,7 @@ var ofEntries = []promise{
 		"a read in two steps",
 		"an entry without its key",
 	}},
-	{sentence: "Value is opaque, up to MaxValueBytes, and may be empty.", by: []string{"values", "create", "conflict", "delete", "keys", "aliasing", "model", "two handles", "watch", "cut short", "each odd key", "watch elsewhere", "each odd prefix"}, mutants: []string{
+	{sentence: "Value is opaque, up to MaxValueBytes, and may be empty.", by: []string{"values", "create", "conflict", "delete", "keys", "aliasing", "model", "two handles", "watch", "cut short", "each odd key", "watch elsewhere", "each odd prefix", "watch prefix", "watch prefixes"}, mutants: []string{
 		"zeros trimmed from a value's end",
 		"values made valid UTF-8",
 		"empty value confused with none",
@@ -116,12 +116,13 @@ var ofEntries = []promise{
 		"a listing that uses a value's bytes again",
 		"watches that share what they send",
 		"watches that share the changes they send",
+		"prefix watches that share what they send",
 	}},
 	{sentence: "Revision is greater than 0", by: []string{"list", "two handles", "list while writing", "long list", "closed"}, mutants: []string{
 		"list that shows the deleted at revision 0",
 		"a deleted key is found at revision 0",
 	}},
-	{sentence: "and grows with every write of the key,", by: []string{"many writes", "whole states", "unread watch", "strangers"}, mutants: []string{
+	{sentence: "and grows with every write of the key,", by: []string{"many writes", "whole states", "unread watch", "unread prefix watch", "strangers"}, mutants: []string{
 		"revisions of a single byte",
 		"revisions that are times",
 		"handles with revisions of their own",
@@ -137,7 +138,7 @@ var ofEntries = []promise{
 	}},
 	{sentence: "That is what makes a revision fit to serve as a fencing token.", why: explains},
 	{sentence: "Revisions need not be consecutive.", why: allows},
-	{sentence: "In an Entry from Watcher.Watch, and only there, 0 says that the key is absent.", by: []string{"watch", "watch elsewhere", "unread watch"}, mutants: []string{
+	{sentence: "In an Entry from a watch, and only there, 0 says that the key is absent.", by: []string{"watch", "watch elsewhere", "unread watch"}, mutants: []string{
 		"watch that sends a deletion at a revision",
 	}},
 }

@@ -73,6 +73,12 @@ var properties = []property{
 	{name: "unread watch", promise: "a watch that nobody reads holds nobody up, and comes to the last state when it is read", needs: watcher, once: unread},
 	{name: "many watches", promise: "each of any number of watches tells of its key", needs: watcher, once: manyWatches},
 	{name: "watch ends", promise: "when its context ends, a watch closes its channel and leaves nothing running", needs: watcher, once: watchEnds},
+	{name: "watch prefix", promise: "WatchPrefix sends the later states of the keys with the prefix and of no others, none that stood at the call, never an earlier one, and always the last", needs: prefixWatcher, each: watchPrefix},
+	{name: "watch prefixes", promise: "WatchPrefix goes by the bytes of its prefix, however odd or long", needs: prefixWatcher, each: watchPrefixes},
+	{name: "prefix watch under load", promise: "a watch of a prefix tells of all that is written once it has begun, always comes to the last states, and may begin and end at any time", needs: prefixWatcher, each: prefixWatchUnderLoad},
+	{name: "unread prefix watch", promise: "a watch of a prefix that nobody reads holds nobody up, and holds no more than MaxWaiting states", needs: prefixWatcher, once: unreadPrefix},
+	{name: "prefix watch elsewhere", promise: "a watch of a prefix comes to the last states also if they were written through another handle", needs: secondHandle, once: prefixWatchElsewhere},
+	{name: "prefix watch ends", promise: "when its context ends, a watch of a prefix closes its channel and leaves nothing running", needs: prefixWatcher, once: prefixWatchEnds},
 	{name: "closed", promise: "after Close every call fails at once with ErrClosed and writes nothing, watches have ended, and Close does nothing more", needs: closer, once: closed},
 }
 
@@ -82,6 +88,7 @@ const (
 	none capability = iota
 	lister
 	watcher
+	prefixWatcher
 	closer
 	secondHandle
 	crash
@@ -94,6 +101,8 @@ func (p *property) applies(b backend.Backend) bool {
 		_, ok = backend.As[backend.Lister](b)
 	case watcher:
 		_, ok = backend.As[backend.Watcher](b)
+	case prefixWatcher:
+		_, ok = backend.As[backend.PrefixWatcher](b)
 	case closer:
 		_, ok = backend.As[io.Closer](b)
 	}

@@ -145,6 +145,12 @@ func invalid(s *subject) {
 			}
 		}
 	}
+	if _, ok := backend.As[backend.PrefixWatcher](s.b); ok {
+		_, err := s.tryWatchPrefix(s.ctx, strings.Repeat("é", backend.MaxKeyBytes/2)+"k")
+		if !errors.Is(err, backend.ErrInvalid) {
+			s.broken("WatchPrefix with a prefix of 1281 bytes returned %v", err)
+		}
+	}
 	s.mustNotDelete(good, 0, backend.ErrInvalid, "with expected 0")
 	s.holds(good, 0, nil)
 	revision := s.mustSet(good, 0, []byte("v"))

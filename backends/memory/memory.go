@@ -3,8 +3,9 @@
 //
 // Importing it registers the URL "memory:" with package backends.
 //
-// It is as exact as the durable backends, and the fastest by far. It starts no goroutine, and a
-// program that lets go of a store need not close it. Entries whose keep has ended are dropped as
+// It is as exact as the durable backends, and the fastest by far. It starts no goroutine, but for
+// a watch of a prefix whose reader is behind, and a program that lets go of a store need not close
+// it. Entries whose keep has ended are dropped as
 // others are written, so that the store takes at most about twice the room of what it must keep.
 package memory
 
@@ -27,12 +28,15 @@ type Store struct {
 	seed   maphash.Seed
 	birth  time.Time // keep is counted from here, by the monotonic clock
 	shards [shardCount]shard
+
+	prefixes prefixes
 }
 
 var (
-	_ backend.Backend = (*Store)(nil)
-	_ backend.Lister  = (*Store)(nil)
-	_ backend.Watcher = (*Store)(nil)
+	_ backend.Backend       = (*Store)(nil)
+	_ backend.Lister        = (*Store)(nil)
+	_ backend.Watcher       = (*Store)(nil)
+	_ backend.PrefixWatcher = (*Store)(nil)
 )
 
 // shard holds the keys that hash to it. mu guards all of it.
@@ -43,7 +47,8 @@ type shard struct {
 	revision uint64                         // of the last write in this shard, so that no key's revision is ever used again
 	writes   int                            // since the last sweep
 	watchers map[string][]*watcher
-	closed   bool // then there are no entries and no watchers
+	prefixes *prefixes // of the Store
+	closed   bool      // then there are no entries and no watchers
 }
 
 type entry struct {
@@ -58,6 +63,7 @@ func New() *Store {
 	for i := range s.shards {
 		s.shards[i].entries = make(map[string]entry)
 		s.shards[i].names = make(map[string]map[string]struct{})
+		s.shards[i].prefixes = &s.prefixes
 	}
 	return s
 }
@@ -69,6 +75,7 @@ func (s *Store) Close() error {
 	for i := range s.shards {
 		s.shards[i].close()
 	}
+	s.prefixes.close()
 	return nil
 }
 

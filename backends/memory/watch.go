@@ -60,11 +60,12 @@ func (w *watcher) end() {
 	close(w.states)
 }
 
-// notify tells the watchers of key that it is now e, absent if that is zero.
+// notify tells those who watch key, alone or by a prefix, that it is now e, absent if that is zero.
 func (sh *shard) notify(key string, e entry) {
 	for _, w := range sh.watchers[key] {
 		w.send(key, e)
 	}
+	sh.prefixes.notify(key, e)
 }
 
 func (w *watcher) send(key string, e entry) {
