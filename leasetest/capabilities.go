@@ -8,34 +8,39 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Unwrap returns this Store with the capabilities of the backend that it wraps: a [backend.Lister],
-// a [backend.Watcher], both or neither. Cuts and delays hold for them too. It does not return the
-// wrapped backend itself, which no cut would reach.
+// Unwrap returns what [backend.As] is to look at behind this Store: a [backend.Lister], a
+// [backend.Watcher] and a [backend.PrefixWatcher], as far as the backend that it wraps is one. Cuts
+// and delays hold for them too. The wrapped backend itself, which no cut would reach, is not found.
 func (s *Store) Unwrap() backend.Backend {
-	l, lists := backend.As[backend.Lister](s.wrapped)
-	w, watches := backend.As[backend.Watcher](s.wrapped)
-	// Each struct has the methods of its fields, and only those: no Unwrap, above all.
-	switch {
-	case lists && watches:
-		return struct {
-			backend.Backend
-			lister
-			watcher
-		}{s, lister{s, l}, watcher{s, w}}
-	case lists:
-		return struct {
-			backend.Backend
-			lister
-		}{s, lister{s, l}}
-	case watches:
-		return struct {
-			backend.Backend
-			watcher
-		}{s, watcher{s, w}}
-	default:
-		return struct{ backend.Backend }{s}
+	var under backend.Backend = struct{ backend.Backend }{s} // which unwraps no further
+	if w, ok := backend.As[backend.PrefixWatcher](s.wrapped); ok {
+		under = struct {
+			layer
+			prefixWatcher
+		}{layer{s, under}, prefixWatcher{s, w}}
 	}
+	if w, ok := backend.As[backend.Watcher](s.wrapped); ok {
+		under = struct {
+			layer
+			watcher
+		}{layer{s, under}, watcher{s, w}}
+	}
+	if l, ok := backend.As[backend.Lister](s.wrapped); ok {
+		under = struct {
+			layer
+			lister
+		}{layer{s, under}, lister{s, l}}
+	}
+	return under
 }
+
+// layer is behind a Store, and adds one capability.
+type layer struct {
+	backend.Backend // the Store
+	under           backend.Backend
+}
+
+func (l layer) Unwrap() backend.Backend { return l.under }
 
 // lister is a Store's [backend.Lister].
 type lister struct {
@@ -71,12 +76,27 @@ type watcher struct {
 }
 
 func (w watcher) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
-	conn, err := w.s.send(ctx)
+	return w.s.watch(ctx, func(ctx context.Context) (<-chan backend.Entry, error) { return w.wrapped.Watch(ctx, key) })
+}
+
+// prefixWatcher is a Store's [backend.PrefixWatcher].
+type prefixWatcher struct {
+	s       *Store
+	wrapped backend.PrefixWatcher
+}
+
+func (w prefixWatcher) WatchPrefix(ctx context.Context, prefix string) (<-chan backend.Entry, error) {
+	return w.s.watch(ctx, func(ctx context.Context) (<-chan backend.Entry, error) { return w.wrapped.WatchPrefix(ctx, prefix) })
+}
+
+// watch relays what begin begins.
+func (s *Store) watch(ctx context.Context, begin func(ctx context.Context) (<-chan backend.Entry, error)) (<-chan backend.Entry, error) {
+	conn, err := s.send(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	states, err := w.wrapped.Watch(ctx, key)
+	states, err := begin(ctx)
 	if lost := conn.hang(ctx); lost != nil || err != nil {
 		cancel()
 		drain(states)

@@ -23,44 +23,54 @@ type (
 	plain    struct{ backend.Backend }
 	listing  struct{ plain }
 	watching struct{ plain }
+	prefixed struct{ plain }
 	wrapping struct{ plain }
 )
 
-func (listing) List(context.Context, string) iter.Seq2[backend.Entry, error] { return nil }
-func (watching) Watch(context.Context, string) (<-chan backend.Entry, error) { return nil, nil }
-func (w wrapping) Unwrap() backend.Backend                                   { return w.plain.Backend }
+func (listing) List(context.Context, string) iter.Seq2[backend.Entry, error]       { return nil }
+func (watching) Watch(context.Context, string) (<-chan backend.Entry, error)       { return nil, nil }
+func (prefixed) WatchPrefix(context.Context, string) (<-chan backend.Entry, error) { return nil, nil }
+func (w wrapping) Unwrap() backend.Backend                                         { return w.plain.Backend }
 
 func TestAStoreUnwrapsToTheCapabilitiesOfWhatItWraps(t *testing.T) {
 	for _, tt := range []struct {
-		name           string
-		b              backend.Backend
-		lists, watches bool
+		name                     string
+		b                        backend.Backend
+		lists, watches, prefixes bool
 	}{
-		{"neither", plain{memory.New()}, false, false},
-		{"a lister", listing{plain{memory.New()}}, true, false},
-		{"a watcher", watching{plain{memory.New()}}, false, true},
-		{"both", memory.New(), true, true},
-		{"both, in a wrapper", wrapping{plain{memory.New()}}, true, true},
-		{"both, in a Store", leasetest.NewStore(memory.New()), true, true},
-		{"neither, in a Store", leasetest.NewStore(plain{memory.New()}), false, false},
+		{"none", plain{memory.New()}, false, false, false},
+		{"a lister", listing{plain{memory.New()}}, true, false, false},
+		{"a watcher", watching{plain{memory.New()}}, false, true, false},
+		{"a watcher of prefixes", prefixed{plain{memory.New()}}, false, false, true},
+		{"all", memory.New(), true, true, true},
+		{"all, in a wrapper", wrapping{plain{memory.New()}}, true, true, true},
+		{"all, in a Store", leasetest.NewStore(memory.New()), true, true, true},
+		{"none, in a Store", leasetest.NewStore(plain{memory.New()}), false, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := leasetest.NewStore(tt.b)
-			u := s.Unwrap()
-			_, lists := u.(backend.Lister)
-			_, watches := u.(backend.Watcher)
-			if lists != tt.lists || watches != tt.watches {
-				t.Errorf("it lists: %t, it watches: %t; want %t and %t", lists, watches, tt.lists, tt.watches)
-			}
-			if _, unwraps := u.(interface{ Unwrap() backend.Backend }); unwraps {
-				t.Error("it unwraps further, and whoever does is past every cut")
+			_, lists := backend.As[backend.Lister](s)
+			_, watches := backend.As[backend.Watcher](s)
+			_, prefixes := backend.As[backend.PrefixWatcher](s)
+			if lists != tt.lists || watches != tt.watches || prefixes != tt.prefixes {
+				t.Errorf("it lists: %t, it watches: %t, prefixes: %t; want %t, %t and %t", lists, watches, prefixes, tt.lists, tt.watches, tt.prefixes)
 			}
 			s.Cut()
-			ctx, cancel := context.WithCancel(t.Context())
-			called := s.Called(1)
-			go func() { <-called; cancel() }()
-			if _, err := u.Get(ctx, "k"); !errors.Is(err, context.Canceled) {
-				t.Errorf("during a cut: %v", err)
+			layers := 0
+			for b, unwraps := s.Unwrap(), true; unwraps; layers++ {
+				ctx, cancel := context.WithCancel(t.Context())
+				called := s.Called(layers + 1)
+				go func() { <-called; cancel() }()
+				if _, err := b.Get(ctx, "k"); !errors.Is(err, context.Canceled) {
+					t.Fatalf("what As finds is past the cut: %v", err)
+				}
+				var wrapper interface{ Unwrap() backend.Backend }
+				if wrapper, unwraps = b.(interface{ Unwrap() backend.Backend }); unwraps {
+					b = wrapper.Unwrap()
+				}
+			}
+			if layers == 0 {
+				t.Error("it unwraps to nothing")
 			}
 		})
 	}
@@ -108,6 +118,47 @@ func TestAWatchIsSilentDuringACut(t *testing.T) {
 	})
 }
 
+// TestAPrefixWatchIsSilentDuringACut and ends when the store heals: the caller lists and watches
+// again.
+func TestAPrefixWatchIsSilentDuringACut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t)
+		states, err := s.WatchPrefix(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(value string) {
+			t.Helper()
+			if s.revision, err = s.inner.CompareAndSet(t.Context(), "k", s.revision, []byte(value), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("before")
+		if e := <-states; string(e.Value) != "before" {
+			t.Errorf("the first state is %q", e.Value)
+		}
+		s.Cut()
+		write("meanwhile")
+		synctest.Wait()
+		select {
+		case e, ok := <-states:
+			t.Errorf("the watch tells %q, %t during the cut", e.Value, ok)
+		default:
+		}
+		s.Heal()
+		if e, ok := <-states; ok {
+			t.Errorf("the watch tells %q after the store has healed, want its end", e.Value)
+		}
+		if states, err = s.WatchPrefix(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		write("after")
+		if e := <-states; string(e.Value) != "after" {
+			t.Errorf("the next watch begins with %q", e.Value)
+		}
+	})
+}
+
 // watched is a store that keeps the context of its watch, and may end the watch by itself.
 type watched struct {
 	*memory.Store
@@ -140,7 +191,8 @@ func TestAWatchEnds(t *testing.T) {
 					s := leasetest.NewStore(w)
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					states, err := s.Unwrap().(backend.Watcher).Watch(ctx, "k")
+					pushing, _ := backend.As[backend.Watcher](s)
+					states, err := pushing.Watch(ctx, "k")
 					if err != nil {
 						t.Fatal(err)
 					}

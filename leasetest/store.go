@@ -20,9 +20,9 @@ var ErrNoAnswer = errors.New("leasetest: answer lost")
 // One Store stands for one host's connection. To test two hosts, wrap one backend twice, or wrap it
 // for one host and give it to the other as it is.
 //
-// A Store lists and watches if the backend that it wraps does: backend.As finds a [backend.Lister]
-// and a [backend.Watcher] through Unwrap. Other capabilities of that backend are hidden, because a
-// Store could not cut them off.
+// A Store lists and watches keys and prefixes if the backend that it wraps does: backend.As finds a
+// [backend.Lister], a [backend.Watcher] and a [backend.PrefixWatcher] through Unwrap. Other
+// capabilities of that backend are hidden, because a Store could not cut them off.
 type Store struct {
 	wrapped backend.Backend
 
@@ -93,8 +93,8 @@ func (s *Store) Delay(d time.Duration) {
 }
 
 // Calls returns how many calls have come so far: those of every method of [backend.Backend],
-// [backend.Lister] and [backend.Watcher], also those that hang. A call whose context had ended
-// before it came does not count.
+// [backend.Lister], [backend.Watcher] and [backend.PrefixWatcher], also those that hang. A call
+// whose context had ended before it came does not count.
 func (s *Store) Calls() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

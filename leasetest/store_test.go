@@ -18,6 +18,7 @@ type scripted struct {
 	*leasetest.Store
 	backend.Lister
 	backend.Watcher
+	backend.PrefixWatcher
 	inner    *memory.Store
 	revision uint64 // of "k"
 }
@@ -30,7 +31,10 @@ func newScripted(t *testing.T) *scripted {
 		t.Fatal(err)
 	}
 	s := leasetest.NewStore(inner)
-	return &scripted{s, s.Unwrap().(backend.Lister), s.Unwrap().(backend.Watcher), inner, revision}
+	l, _ := backend.As[backend.Lister](s)
+	w, _ := backend.As[backend.Watcher](s)
+	p, _ := backend.As[backend.PrefixWatcher](s)
+	return &scripted{s, l, w, p, inner, revision}
 }
 
 // value returns what stands under "k", "" if nothing does.
