@@ -8,8 +8,8 @@
 //	manager, err := lease.NewManager(store)
 //
 // There is no server to run and nothing to install: SQLite is compiled in, without cgo. [Store] is
-// a backend.Backend, and also a backend.Lister and a backend.Watcher. Importing this package
-// registers URLs such as "sqlite:leases.db" with package backends.
+// a backend.Backend, and also a backend.Lister, a backend.Watcher and a backend.PrefixWatcher.
+// Importing this package registers URLs such as "sqlite:leases.db" with package backends.
 //
 // # Guarantees
 //

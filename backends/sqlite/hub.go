@@ -17,7 +17,7 @@ const pollEvery = 50 * time.Millisecond
 //
 // The Store's own changes are offered as they are committed. Changes of other processes are found
 // with the counter. Every change moves it: if it stands beyond our last change, or had moved
-// between two of ours, somebody else has written. Only then are the watched keys read. PRAGMA
+// between two of ours, somebody else has written. Only then is read what is watched. PRAGMA
 // data_version would not do: it counts our own commits too, and everything would be read every
 // time.
 type hub struct {
@@ -25,6 +25,8 @@ type hub struct {
 
 	mu       sync.Mutex
 	watchers map[string]map[*watcher]struct{}
+	prefixes map[*prefixWatcher]struct{}
+	looking  bool   // a goroutine looks for the watches of prefixes
 	known    uint64 // up to here, changes were offered or are being read...
 	missed   bool   // ...except that some between were not
 	cancel   context.CancelFunc
@@ -33,7 +35,24 @@ type hub struct {
 }
 
 func newHub(p *pool) *hub {
-	return &hub{pool: p, watchers: make(map[string]map[*watcher]struct{})}
+	return &hub{pool: p, watchers: make(map[string]map[*watcher]struct{}), prefixes: make(map[*prefixWatcher]struct{})}
+}
+
+// begin is called before a watch is added.
+func (h *hub) begin() {
+	if len(h.watchers)+len(h.prefixes) == 0 {
+		h.missed = true // nobody has kept count
+		ctx, cancel := context.WithCancel(context.Background())
+		h.cancel = cancel
+		h.pollers.Go(func() { h.poll(ctx) })
+	}
+}
+
+// rest is called after a watch was removed.
+func (h *hub) rest() {
+	if len(h.watchers)+len(h.prefixes) == 0 {
+		h.cancel()
+	}
 }
 
 func (h *hub) add(w *watcher) error {
@@ -42,12 +61,7 @@ func (h *hub) add(w *watcher) error {
 	if h.closed {
 		return backend.ErrClosed
 	}
-	if len(h.watchers) == 0 {
-		h.missed = true // nobody has kept count
-		ctx, cancel := context.WithCancel(context.Background())
-		h.cancel = cancel
-		h.pollers.Go(func() { h.poll(ctx) })
-	}
+	h.begin()
 	if h.watchers[w.key] == nil {
 		h.watchers[w.key] = make(map[*watcher]struct{})
 	}
@@ -81,9 +95,7 @@ func (h *hub) remove(w *watcher) {
 	if len(h.watchers[w.key]) == 0 {
 		delete(h.watchers, w.key)
 	}
-	if len(h.watchers) == 0 {
-		h.cancel()
-	}
+	h.rest()
 }
 
 func (h *hub) close() {
@@ -103,6 +115,9 @@ func (h *hub) end() {
 			all = append(all, w)
 		}
 	}
+	for w := range h.prefixes {
+		h.endPrefix(w)
+	}
 	h.mu.Unlock()
 	for _, w := range all {
 		h.remove(w)
@@ -114,7 +129,7 @@ func (h *hub) end() {
 func (h *hub) committed(base, last uint64, batch []*request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.watchers) == 0 {
+	if len(h.watchers)+len(h.prefixes) == 0 {
 		return
 	}
 	if base > h.known {
@@ -132,6 +147,7 @@ func (h *hub) committed(base, last uint64, batch []*request) {
 		for w := range h.watchers[r.key] {
 			w.offer(e, r.revision)
 		}
+		h.ownChange(e, r.revision)
 	}
 }
 
@@ -149,7 +165,7 @@ func (h *hub) poll(ctx context.Context) {
 	}
 }
 
-// refresh reads the watched keys if another process has written. Trouble is left to the next time.
+// refresh reads what is watched if another process has written. Trouble is left to the next time.
 func (h *hub) refresh(ctx context.Context) {
 	counter, err := h.pool.counter(ctx)
 	if errors.Is(err, backend.ErrClosed) {
@@ -173,6 +189,7 @@ func (h *hub) refresh(ctx context.Context) {
 			return
 		}
 	}
+	h.lookAgain(ctx)
 }
 
 // stale returns the keys to read, if any. A change up to counter is either found by the reads that
@@ -189,6 +206,9 @@ func (h *hub) stale(counter uint64) []string {
 	keys := make([]string, 0, len(h.watchers))
 	for key := range h.watchers {
 		keys = append(keys, key)
+	}
+	for w := range h.prefixes {
+		w.behind = true
 	}
 	return keys
 }

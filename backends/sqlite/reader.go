@@ -19,6 +19,12 @@ const (
 FROM counter LEFT JOIN entries ON entries.key = ?`
 
 	counterSQL = `SELECT revision FROM counter`
+
+	// One statement, so one snapshot: what stands in a range of keys, and the counter, which comes
+	// also if nothing does.
+	underSQL = `SELECT counter.revision, entries.key, coalesce(entries.revision, 0),
+CASE WHEN entries.revision > ? THEN entries.value END
+FROM counter LEFT JOIN entries ON entries.key >= ? AND entries.key < ?`
 )
 
 // reader is a connection that only reads. Every statement on it begins a new snapshot, which sees
@@ -26,7 +32,7 @@ FROM counter LEFT JOIN entries ON entries.key = ?`
 type reader struct {
 	conn conn
 
-	getStmt, lookStmt, counterStmt *sql.Stmt
+	getStmt, lookStmt, counterStmt, underStmt *sql.Stmt
 }
 
 // pool hands out readers. It is not the pool of database/sql: waiting for a reader must end with
@@ -112,6 +118,7 @@ func (r *reader) connect(ctx context.Context, db *sql.DB) error {
 		{&r.getStmt, getSQL},
 		{&r.lookStmt, lookSQL},
 		{&r.counterStmt, counterSQL},
+		{&r.underStmt, underSQL},
 	})
 }
 

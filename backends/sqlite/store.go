@@ -36,9 +36,10 @@ type Store struct {
 }
 
 var (
-	_ backend.Backend = (*Store)(nil)
-	_ backend.Lister  = (*Store)(nil)
-	_ backend.Watcher = (*Store)(nil)
+	_ backend.Backend       = (*Store)(nil)
+	_ backend.Lister        = (*Store)(nil)
+	_ backend.Watcher       = (*Store)(nil)
+	_ backend.PrefixWatcher = (*Store)(nil)
 )
 
 // newStore opens the connections to a file that is ready.
