@@ -11,7 +11,8 @@
 // Importing this package registers URLs such as "nats://nats-1:4222,nats-2:4222?bucket=leases" with
 // package backends.
 //
-// [Store] is a backend.Backend, and also a backend.Lister and a backend.Watcher.
+// [Store] is a backend.Backend, and also a backend.Lister, a backend.Watcher and a
+// backend.PrefixWatcher.
 //
 // # Guarantees
 //

@@ -42,9 +42,10 @@ type Store struct {
 }
 
 var (
-	_ backend.Backend = (*Store)(nil)
-	_ backend.Lister  = (*Store)(nil)
-	_ backend.Watcher = (*Store)(nil)
+	_ backend.Backend       = (*Store)(nil)
+	_ backend.Lister        = (*Store)(nil)
+	_ backend.Watcher       = (*Store)(nil)
+	_ backend.PrefixWatcher = (*Store)(nil)
 
 	_ backend.ValueLimiter = (*Store)(nil)
 )

@@ -2,6 +2,7 @@ package natskv
 
 import (
 	"context"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -12,13 +13,13 @@ type subscription struct {
 	cancel context.CancelFunc
 }
 
-// push has the server push the messages of name, the last one first. ctx bounds only the opening:
-// if it bounded the subscription, the client library would end that by itself, and nobody could
-// wait for it.
-func (s *Store) push(ctx context.Context, name string) (*subscription, error) {
+// push has the server push the messages of names, which may be patterns. The last one of each comes
+// first, unless how says otherwise. ctx bounds only the opening. If it bounded the subscription,
+// the client library would end that by itself, and nobody could wait for it.
+func (s *Store) push(ctx context.Context, names []string, how ...jetstream.WatchOpt) (*subscription, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	unlink := context.AfterFunc(ctx, cancel)
-	pushed, err := s.kv.Watch(own, name)
+	pushed, err := s.kv.WatchFiltered(own, slices.Clone(names), how...)
 	if err != nil {
 		cancel()
 		return nil, err

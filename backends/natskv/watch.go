@@ -114,7 +114,7 @@ func (w *watcher) behind(ctx context.Context) bool {
 // sends the state as it is, if that is news.
 func (w *watcher) subscribe(ctx context.Context) error {
 	// First the subscription, then the state: the consumer may sit with a replica that lags.
-	pushed, err := w.store.push(ctx, w.name)
+	pushed, err := w.store.push(ctx, []string{w.name})
 	if err != nil {
 		return w.store.hinted(readFailed(err))
 	}

@@ -97,7 +97,7 @@ func TestWatchEndsWithItsConnection(t *testing.T) {
 
 // TestWatchDuringAnOutage: nothing that ends a watch waits for the server.
 func TestWatchDuringAnOutage(t *testing.T) {
-	t.Parallel() // it waits for answers that do not come
+	t.Parallel()                     // it waits for answers that do not come
 	const timeout = 20 * time.Second // what waited for the server would take that long
 	server := natstest.Alone(t)
 	s := open(t, server.ClientURL(), natskv.WithTimeout(timeout))

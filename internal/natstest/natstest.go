@@ -1,5 +1,5 @@
 // Package natstest starts real NATS servers in the test process, alone and as a cluster: on
-// loopback, with every write on disk before it is acknowledged unless a package's tests say otherwise.
+// loopback, with every write on disk before it is acknowledged unless a package's tests do without.
 package natstest
 
 import (

@@ -14,6 +14,7 @@ type Store interface {
 	backend.Backend
 	backend.Lister
 	backend.Watcher
+	backend.PrefixWatcher
 }
 
 // Patient asks a store again that refuses: on a busy machine the servers of a cluster elect now and
@@ -50,6 +51,10 @@ func (p Patient) CompareAndDelete(ctx context.Context, key string, expected uint
 
 func (p Patient) Watch(ctx context.Context, key string) (<-chan backend.Entry, error) {
 	return again(ctx, func() (<-chan backend.Entry, error) { return p.Store.Watch(ctx, key) })
+}
+
+func (p Patient) WatchPrefix(ctx context.Context, prefix string) (<-chan backend.Entry, error) {
+	return again(ctx, func() (<-chan backend.Entry, error) { return p.Store.WatchPrefix(ctx, prefix) })
 }
 
 func (p Patient) List(ctx context.Context, prefix string) iter.Seq2[backend.Entry, error] {

@@ -18,6 +18,7 @@ type whole interface {
 	backend.Backend
 	backend.Lister
 	backend.Watcher
+	backend.PrefixWatcher
 }
 
 // deployment is a store as one host or several have it. They end with the test.
