@@ -9,7 +9,7 @@ import (
 // defaultDoTTL is the TTL of a lease under Do: Do extends it, so it may be short.
 const defaultDoTTL = 30 * time.Second
 
-// DoOptions are the options of [Do] and [Exec]. nil and the zero value are the defaults.
+// DoOptions are the options of [Do] and [Exec]. nil stands for the zero value.
 type DoOptions struct {
 	// TTL is how long all others wait if this process dies; 30 seconds unless set. Do extends the
 	// lease while the function runs. The limits are those of [AcquireOptions].TTL.

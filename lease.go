@@ -40,7 +40,7 @@ type Lease struct {
 	RetryAfter time.Duration // for a poller: when to ask again; 0 if completed or failed
 }
 
-// AcquireOptions are the options of [Manager.Acquire]. nil and the zero value are the defaults.
+// AcquireOptions are those of [Manager.Acquire]. nil stands for the zero value.
 type AcquireOptions struct {
 	// TTL is how long the lease lasts unless it is extended. 0: the Manager's default, an hour
 	// unless set. Less than the least, a second unless set, is [ErrInvalid]. More than the maximum
@@ -101,8 +101,7 @@ func (o *AcquireOptions) input() (hash string, err error) {
 	return hash, checkString("input_hash", hash, maxIDBytes)
 }
 
-// ExtendOptions are the options of [Manager.Extend]. nil and the zero value extend the lease by its
-// own TTL and change nothing else.
+// ExtendOptions are those of [Manager.Extend]. nil stands for the zero value.
 type ExtendOptions struct {
 	TTL      time.Duration   // what the lease has left from now on; 0: its own TTL; limits as in [AcquireOptions]
 	Metadata json.RawMessage // replaces that of the lease; nil leaves it as it is

@@ -11,8 +11,7 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Filter chooses what [Manager.List] yields. nil and the zero value choose all leases of the
-// namespace.
+// Filter chooses what [Manager.List] yields. nil stands for the zero value: all.
 type Filter struct {
 	State  State  // "" for any; StateNotFound finds nothing
 	Prefix string // of the key, byte for byte

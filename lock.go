@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// LockOptions are the options of [Manager.CheckLock]. nil and the zero value are the defaults. TTL
-// and Metadata are as in [AcquireOptions].
+// LockOptions are those of [Manager.CheckLock]. nil stands for the zero value.
 type LockOptions struct {
-	TTL      time.Duration // how long the key stays locked
-	Metadata json.RawMessage
+	TTL      time.Duration   // how long the key stays locked; as in [AcquireOptions]
+	Metadata json.RawMessage // as in [AcquireOptions]
 
 	// Nonce makes the call safe to repeat: as long as the key is locked by a call with this nonce,
 	// a call with the same nonce is told again that it locked the key. Up to 256 bytes, random for

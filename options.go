@@ -83,10 +83,10 @@ func WithNamespace(name string) Option { return func(s *settings) { s.namespace 
 // [Do] has a default of its own, 30 seconds.
 func WithDefaultTTL(d time.Duration) Option { return func(s *settings) { s.defaultTTL = d } }
 
-// WithMinTTL sets the shortest TTL; 1 second unless set, the least. A shorter one is [ErrInvalid].
+// WithMinTTL sets the shortest TTL that is granted; 1 second unless set, the least.
 func WithMinTTL(d time.Duration) Option { return func(s *settings) { s.minTTL = d } }
 
-// WithMaxTTL sets the longest TTL; 30 days unless set. A longer one is clamped.
+// WithMaxTTL sets what a longer TTL is clamped to; 30 days unless set.
 func WithMaxTTL(d time.Duration) Option { return func(s *settings) { s.maxTTL = d } }
 
 // WithRetention sets how long an ended lease stays readable unless it has a retention of its own,
@@ -107,19 +107,19 @@ func WithClockSkew(d time.Duration) Option { return func(s *settings) { s.skew =
 // set, at least 1 second.
 func WithRetryAfter(d time.Duration) Option { return func(s *settings) { s.retryAfter = d } }
 
-// WithMaxKeyChars sets how many code points a key may have; 256 unless set, the most.
+// WithMaxKeyChars limits the code points of a key; 256 unless set, the most.
 func WithMaxKeyChars(n int) Option { return func(s *settings) { s.maxKeyChars = n } }
 
-// WithMaxMetadataBytes sets how long metadata may be, as compact JSON; 2048 unless set.
+// WithMaxMetadataBytes limits metadata, as compact JSON; 2048 unless set.
 func WithMaxMetadataBytes(n int) Option { return func(s *settings) { s.maxMetadataBytes = n } }
 
-// WithMaxResultBytes sets how long a result may be, as compact JSON; 256 KiB unless set.
+// WithMaxResultBytes limits a result, as compact JSON; 256 KiB unless set.
 func WithMaxResultBytes(n int) Option { return func(s *settings) { s.maxResultBytes = n } }
 
-// WithMaxErrorCodeBytes sets how long an error code may be; 128 unless set, at least 32.
+// WithMaxErrorCodeBytes limits an error code; 128 unless set, at least 32.
 func WithMaxErrorCodeBytes(n int) Option { return func(s *settings) { s.maxErrorCodeBytes = n } }
 
-// WithMaxReasonBytes sets how long the reason of a cancellation may be; 256 unless set.
+// WithMaxReasonBytes limits the reason of a cancellation; 256 unless set.
 func WithMaxReasonBytes(n int) Option { return func(s *settings) { s.maxReasonBytes = n } }
 
 // recordOverhead is more than a record takes beside its metadata, progress, checkpoint or result,
