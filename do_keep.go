@@ -266,6 +266,8 @@ func (h *hold) heed(n news) (extend bool) {
 		return true
 	case n.err != nil:
 		h.lose(n.err)
+	case n.rec.Run != nil && !n.rec.unfinished():
+		h.lose(errFinished(n.rec))
 	case n.rec.LeaseID != h.lease.LeaseID:
 		h.lose(errOther(n.rec))
 	case n.rec.State == stateReleased:
