@@ -41,8 +41,9 @@ type hold struct {
 	returned bool            // the function has: nobody may extend the lease any more
 
 	// Of the goroutine of Do alone:
-	ending bool   // an end was sent
-	failed *Lease // as the function's failure was recorded; nil if it was not
+	ending  bool   // an end was sent
+	refused bool   // the end was refused: somebody has ended the lease, or taken it over
+	failed  *Lease // as the function's failure was recorded; nil if it was not
 }
 
 // hold keeps the lease l, which was asked for at that time, from now on. It returns nil if there

@@ -240,6 +240,8 @@ func stepRun(r *record, c *command, now time.Time, state State) (*record, outcom
 		return r, 0, fmt.Errorf("%w: the run's deadline has passed at version %d", ErrFinished, r.Version)
 	case c.verb == verbRelease && r.Run.StoppingID == c.leaseID:
 		return r.stopped(c), outChanged, nil
+	case c.stop:
+		return r, 0, errOther(r)
 	}
 	return stepHeld(r, c, now, state)
 }

@@ -42,7 +42,7 @@ func delayed(c *command)              { c.start.delay = 30 * time.Second }
 func attempts(n int) change           { return func(c *command) { c.start.attempts = n } }
 func withinIt(d time.Duration) change { return func(c *command) { c.start.within = d } }
 
-func asked(change ...change) *record { return then(nil, 0, startIt(change...)) }
+func asked(change ...change) *record   { return then(nil, 0, startIt(change...)) }
 func claimed(change ...change) *record { return then(asked(change...), 0, claimBy("one")) }
 
 // after is the claimed run after what its worker, or whoever has the ticket, did ten seconds later.

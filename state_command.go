@@ -58,6 +58,7 @@ type command struct {
 	errorHash string
 	errorText string
 	retryable bool
+	stop      bool    // a release that only says that the work of a run has stopped
 	cancel    bool    // a failure that whoever has the ticket of a run may ask for too
 	jitter    float64 // from 0 to 1, drawn by chance: spreads the next attempts of runs
 }
