@@ -17,6 +17,7 @@ const (
 	prefix    = "default:due/"
 	claimTTL  = 20 * time.Second
 	delay     = 20 * time.Second
+	pause     = 4 * time.Second  // give or take a second: over after each step of the clock
 	clockStep = 21 * time.Second // over the deadline of every claim, and over the delay
 	whole     = 24 * time.Hour
 )
@@ -77,6 +78,9 @@ func (a *actor) perform(ctx context.Context, word string) {
 		if has("delayed") {
 			r.Delay = delay
 		}
+		if has("paused") {
+			r.PauseFirst, r.PauseMost = pause, pause
+		}
 		if has("single") {
 			r.Attempts = 1
 		}
@@ -135,6 +139,8 @@ func (a *actor) lookOnce(ctx context.Context, has func(string) bool) {
 			switch {
 			case has("fails"):
 				_, err = a.manager.Fail(ctx, key, c.LeaseID, lease.Failure{Code: "boom", Retryable: true})
+			case has("breaks"):
+				_, err = a.manager.Fail(ctx, key, c.LeaseID, lease.Failure{Code: "boom"})
 			case has("releases"):
 				_, err = a.manager.Release(ctx, key, c.LeaseID)
 			default:

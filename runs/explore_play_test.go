@@ -259,6 +259,7 @@ func (a *actor) end() {
 
 var (
 	drawn  = regexp.MustCompile(`"(lease|op)_[A-Za-z0-9_]+"`)
+	dues   = regexp.MustCompile(`"due":"([^"]+)"`)
 	tokens = regexp.MustCompile(`"token":\d+`)
 )
 
@@ -279,6 +280,12 @@ func (p *play) name(c call) {
 // plain is a value without what chance or the order of unrelated writes has made.
 func (p *play) plain(value []byte) []byte {
 	value = drawn.ReplaceAllFunc(value, func(id []byte) []byte { return []byte(p.names[string(id)]) })
+	if p.row.paused { // by chance for longer or shorter
+		value = dues.ReplaceAllFunc(value, func(due []byte) []byte {
+			at, err := time.Parse(time.RFC3339Nano, string(dues.FindSubmatch(due)[1]))
+			return fmt.Append(nil, err, p.clock.Now().Before(at))
+		})
+	}
 	return tokens.ReplaceAllFunc(value, func(t []byte) []byte {
 		var n uint64
 		fmt.Sscanf(string(t), `"token":%d`, &n)

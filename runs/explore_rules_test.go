@@ -95,6 +95,9 @@ func (p *play) checkBegin(e *execution) error {
 	if p.row.delayed && !e.hand && now.Before(t0.Add(delay)) {
 		return broke(notEarly, "by %v", t0.Add(delay).Sub(now))
 	}
+	if r.unfinished() && !e.hand && now.Before(r.Run.Due) {
+		return broke(notEarly, "the next attempt by %v", r.Run.Due.Sub(now))
+	}
 	return nil
 }
 

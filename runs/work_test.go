@@ -1,0 +1,218 @@
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ailease/lease"
+	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/internal/runlink"
+)
+
+// bench is a run that a worker has just claimed, in a bubble.
+type bench struct {
+	m      *lease.Manager
+	s      runlink.Steps
+	ticket string
+	claim  *claim
+}
+
+func inBubble(t *testing.T, r runlink.Request, test func(t *testing.T, ctx context.Context, b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		defer store.Close()
+		m, err := lease.NewManager(store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &bench{m: m, s: runlink.Of(m)}
+		b.ticket = mustStart(t, b.s, key, r).LeaseID
+		b.take(t, "claim_1")
+		test(t, t.Context(), b)
+	})
+}
+
+func (b *bench) take(t *testing.T, id string) {
+	t.Helper()
+	mk, err := loadMarker(t.Context(), b.s, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := look(t.Context(), b.s, mk, id, claimTTL)
+	if err != nil || l.claim == nil {
+		t.Fatalf("no claim: next at %v, error %v", l.next, err)
+	}
+	b.claim = l.claim
+}
+
+func (b *bench) work(ctx context.Context, f func(ctx context.Context) (json.RawMessage, error)) error {
+	return b.s.Work(ctx, b.claim.Claim, runlink.WorkOptions{}, f)
+}
+
+func (b *bench) mustStand(t *testing.T, want lease.State, code string) lease.Lease {
+	t.Helper()
+	l, err := b.m.Status(t.Context(), key)
+	if err != nil || l.State != want || l.ErrorCode != code || l.LeaseID != b.ticket {
+		t.Errorf("the run is %s %q under its ticket %t, error %v, want %s %q", l.State, l.ErrorCode, l.LeaseID == b.ticket, err, want, code)
+	}
+	return l
+}
+
+func TestAFunctionUnderAClaim(t *testing.T) {
+	inBubble(t, runlink.Request{Input: []byte(`{"n":1}`)}, func(t *testing.T, ctx context.Context, b *bench) {
+		if string(b.claim.sight.Input) != `{"n":1}` {
+			t.Errorf("the input is %s", b.claim.sight.Input)
+		}
+		ran := false
+		err := b.work(ctx, func(ctx context.Context) (json.RawMessage, error) {
+			ran = true
+			l, ok := lease.FromContext(ctx)
+			if token, err := lease.Token(ctx, key); !ok || l.LeaseID != "claim_1" || err != nil || token == 0 {
+				t.Errorf("the context has %+v, token %d, error %v", l, token, err)
+			}
+			time.Sleep(3 * claimTTL) // the claim is extended meanwhile
+			if _, err := b.m.Extend(ctx, key, b.ticket, nil); err != nil {
+				t.Errorf("an extension by the ticket: %v", err)
+			}
+			if err := lease.Save(ctx, "half"); err != nil {
+				t.Errorf("save: %v", err)
+			}
+			if s, err := b.s.Look(ctx, key); err != nil || s.Standing != runlink.Claimed || s.Lease.(lease.Lease).LeaseID != b.ticket {
+				t.Errorf("a look finds %+v, error %v", s, err)
+			}
+			b.mustStand(t, lease.StateInProgress, "")
+			return json.RawMessage(`7`), nil
+		})
+		if err != nil || !ran {
+			t.Fatalf("ran is %t, error %v", ran, err)
+		}
+		if l := b.mustStand(t, lease.StateCompleted, ""); string(l.Result) != "7" {
+			t.Errorf("the result is %s", l.Result)
+		}
+		if err := finish(ctx, b.s, b.claim); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := loadMarker(ctx, b.s, key); err != nil || m.revision != 0 {
+			t.Errorf("the marker stands, error %v", err)
+		}
+	})
+}
+
+func TestAFailedAttemptIsTriedAgainWithItsCheckpoint(t *testing.T) {
+	inBubble(t, runlink.Request{Attempts: 2, PauseFirst: time.Minute, PauseMost: time.Hour}, func(t *testing.T, ctx context.Context, b *bench) {
+		fails := func(ctx context.Context) (json.RawMessage, error) {
+			if err := lease.Save(ctx, "half"); err != nil {
+				t.Error(err)
+			}
+			return nil, errors.New("boom")
+		}
+		if err := b.work(ctx, fails); !errors.Is(err, lease.ErrFailed) {
+			t.Fatalf("error is %v", err)
+		}
+		b.mustStand(t, lease.StateInProgress, "")
+		if err := finish(ctx, b.s, b.claim); err != nil {
+			t.Fatal(err)
+		}
+		mk, err := loadMarker(ctx, b.s, key)
+		if d := time.Until(mk.due); err != nil || d < 45*time.Second || d > 75*time.Second {
+			t.Fatalf("due in %v, error %v", d, err)
+		}
+		time.Sleep(time.Until(mk.due))
+		b.take(t, "claim_2")
+		err = b.work(ctx, func(ctx context.Context) (json.RawMessage, error) {
+			var saved string
+			if ok, err := lease.Load(ctx, &saved); !ok || err != nil || saved != "half" {
+				t.Errorf("the checkpoint is %q, error %v", saved, err)
+			}
+			return nil, errors.New("boom again")
+		})
+		if !errors.Is(err, lease.ErrFailed) {
+			t.Fatalf("error is %v", err)
+		}
+		b.mustStand(t, lease.StateFailed, "attempts_exhausted")
+		if s, err := b.s.Look(ctx, key); err != nil || s.LastCode != "error" {
+			t.Errorf("the last code is %q, error %v", s.LastCode, err)
+		}
+	})
+}
+
+func TestShutdownReleasesTheClaim(t *testing.T) {
+	inBubble(t, runlink.Request{Attempts: 1}, func(t *testing.T, ctx context.Context, b *bench) {
+		ctx, shutdown := context.WithCancel(ctx)
+		err := b.work(ctx, func(ctx context.Context) (json.RawMessage, error) {
+			shutdown()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("error is %v", err)
+		}
+		b.mustStand(t, lease.StateInProgress, "")
+		b.take(t, "claim_2") // at once, and not counted
+	})
+}
+
+// stopCode is the cause with which a worker shuts down.
+type stopCode struct{}
+
+func (stopCode) Error() string     { return "shutdown" }
+func (stopCode) ErrorCode() string { return "shutdown" }
+
+func TestShutdownEndsWhatIsAtMostOnce(t *testing.T) {
+	inBubble(t, runlink.Request{AtMostOnce: true}, func(t *testing.T, ctx context.Context, b *bench) {
+		ctx, shutdown := context.WithCancelCause(ctx)
+		_ = b.work(ctx, func(ctx context.Context) (json.RawMessage, error) {
+			shutdown(stopCode{})
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		b.mustStand(t, lease.StateFailed, "canceled:shutdown")
+	})
+	inBubble(t, runlink.Request{AtMostOnce: true}, func(t *testing.T, ctx context.Context, b *bench) {
+		ctx, shutdown := context.WithCancelCause(ctx)
+		_ = b.work(ctx, func(ctx context.Context) (json.RawMessage, error) {
+			shutdown(stopCode{})
+			<-ctx.Done()
+			return nil, lease.Retryable(ctx.Err())
+		})
+		b.mustStand(t, lease.StateInProgress, "")
+	})
+}
+
+// A cancellation ends the function's context. Once the function has returned, the next run of the
+// key need not wait for the claim's deadline.
+func TestACancellationReachesTheWorker(t *testing.T) {
+	inBubble(t, runlink.Request{}, func(t *testing.T, ctx context.Context, b *bench) {
+		var canceled, stopped time.Time
+		err := b.work(ctx, func(ctx context.Context) (json.RawMessage, error) {
+			time.Sleep(time.Second) // the watch has begun
+			if _, err := b.m.Cancel(context.Background(), key, b.ticket, "enough"); err != nil {
+				t.Error(err)
+			}
+			canceled = time.Now()
+			<-ctx.Done()
+			stopped = time.Now()
+			b.ticket = mustStart(t, b.s, key, runlink.Request{RetryFailed: true}).LeaseID
+			mk, err := loadMarker(context.Background(), b.s, key)
+			if err != nil {
+				t.Error(err)
+			}
+			if l, err := look(context.Background(), b.s, mk, "claim_2", claimTTL); err != nil || l.claim != nil || !l.next.After(time.Now()) {
+				t.Errorf("while the function runs, a look comes to %+v, error %v", l, err)
+			}
+			return nil, ctx.Err()
+		})
+		if !errors.Is(err, lease.ErrLost) {
+			t.Errorf("error is %v", err)
+		}
+		if d := stopped.Sub(canceled); d > time.Second {
+			t.Errorf("the function was told after %v", d)
+		}
+		b.take(t, "claim_2")
+	})
+}
