@@ -8,26 +8,28 @@ import (
 // The state machine of runs, beside that of leases in state.go. It is the same machine: a claim is
 // acquired, extended, released, completed, failed and taken over as a lease is. What differs:
 //
-//	command          run waits for a worker    claimed, in time   claim ran out             ended
-//	---------------  ------------------------  -----------------  ------------------------  ---------
-//	acquire by hand  polling                   polling            polling                   as a lease
-//	start            polling, same nonce: acquired again, unchanged; replace, other input: a new run    as an acquire
-//	claim            due: a claim; else wait   polling            failure; taken over, or   as it stands
-//	                                                              the run ends
-//	extend, ticket   success, unchanged        the same           the same                  finished
-//	cancel, ticket   failed                    failed             failed                    as a lease
-//	others, ticket   lost                      lost               lost                      lost
-//	by a claim       lost, repeated: success   as a lease         as a lease                as a lease
+//	command          waits for a worker    claimed, in time  claim ran out          ended
+//	---------------  --------------------  ----------------  ---------------------  -------------
+//	acquire by hand  polling               polling           polling                as a lease
+//	start            polling (1)           polling (1)       polling (1)            as an acquire
+//	claim            due: a claim          polling           a failure; taken over  as it stands
+//	                 else: polling                           or: the run ends
+//	extend, ticket   success, unchanged    the same          the same               finished
+//	cancel, ticket   failed                failed            failed                 as a lease
+//	others, ticket   lost                  lost              lost                   lost
+//	by a claim       repeated, or lost     as a lease        as a lease             as a lease
+//
+//	(1) same nonce: acquired again, unchanged; Replace and other input: a new run
 //
 //   - A claim that fails retryably, or is released, has the run wait for the next worker: after a
-//     pause, or at once. A failure that is one too many ends it, "attempts_exhausted".
-//   - A claim that ran out is a failure with code "expired", counted by the write that takes it over.
-//     At most once: the run reads as failed then, which is written one TTL later. Until that its
+//     pause, or at once. One failure too many ends the run, "attempts_exhausted".
+//   - A claim that ran out is a failure, "expired", counted by the write that takes it over. At
+//     most once: the run reads as failed then, which is written one TTL later. Until that its
 //     holder may still end it.
-//   - Past its deadline of the whole a run that nobody works on reads as failed, "deadline_exceeded".
-//     The next claim writes that.
-//   - A run that is canceled, or replaced, while a claim stands, remembers that claim: nobody works on
-//     the key before its deadline, unless its worker has said by a release that it stopped.
+//   - Past its deadline of the whole a run that nobody works on reads as failed,
+//     "deadline_exceeded". The next claim writes that.
+//   - A run that is canceled or replaced over a claim remembers it. Nobody works on the key before
+//     that claim's deadline, unless its worker has said by a release that it stopped.
 
 // Error codes of runs that nobody failed.
 const (

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A run with the ticket "ticket" and the nonce "mine" was started at t0: within ten minutes, at most
-// three failures, the first pause 8 s. Worker "one" claimed it at t0, for a minute.
+// A run with the ticket "ticket" and the nonce "mine" was started at t0: within ten minutes, at
+// most three failures, the first pause 8 s. Worker "one" claimed it at t0, for a minute.
 
 const whole = 10 * time.Minute
 

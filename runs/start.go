@@ -11,8 +11,8 @@ import (
 	"github.com/ailease/lease/internal/runlink"
 )
 
-// startFor bounds a start. A record that a write of it expects to be absent, or ended, must not have
-// been forgotten meanwhile: the bound lies well below any retention.
+// startFor bounds a start. What it has read as absent or ended must not be forgotten meanwhile: the
+// bound lies well below any retention.
 const startFor = 20 * time.Second
 
 // start starts the run of key, or tells how the key stands. r.Nonce makes it safe to repeat.

@@ -216,3 +216,86 @@ func TestACancellationReachesTheWorker(t *testing.T) {
 		b.take(t, "claim_2")
 	})
 }
+
+// Whoever asks for the key is told of the run, from the request to its end.
+func TestWhoeverAsksSeesTheRun(t *testing.T) {
+	inBubble(t, runlink.Request{PauseFirst: time.Minute, PauseMost: time.Minute}, func(t *testing.T, ctx context.Context, b *bench) {
+		reads := func() {
+			t.Helper()
+			n := 0
+			for l, err := range b.m.List(ctx, &lease.Filter{State: lease.StateInProgress}) {
+				if n++; err != nil || l.LeaseID != b.ticket || l.TTLLeft <= 0 || l.RetryAfter < time.Second {
+					t.Errorf("listed as %+v, error %v", l, err)
+				}
+			}
+			l, acquired, err := b.m.Acquire(ctx, key, nil)
+			if n != 1 || err != nil || acquired || l.State != lease.StateInProgress || l.LeaseID != b.ticket || l.RetryAfter < time.Second {
+				t.Errorf("%d listed; an acquire gets %t, %+v, error %v", n, acquired, l, err)
+			}
+		}
+		waited, watched, done := make(chan lease.Lease, 1), make(chan int, 1), make(chan int, 1)
+		go func() {
+			l, err := b.m.Wait(ctx, key)
+			if err != nil {
+				t.Errorf("wait: %v", err)
+			}
+			waited <- l
+		}()
+		go func() {
+			n := 0
+			for l, err := range b.m.Watch(ctx, key) {
+				if n++; err != nil || l.LeaseID != b.ticket || l.State != lease.StateInProgress && l.State != lease.StateCompleted {
+					t.Errorf("watched %+v, error %v", l, err)
+				}
+			}
+			watched <- n
+		}()
+		go func() {
+			v, err := lease.Do(ctx, b.m, key, nil, func(context.Context) (int, error) {
+				t.Error("Do runs what a worker does")
+				return 0, nil
+			})
+			if err != nil {
+				t.Errorf("Do: %v", err)
+			}
+			done <- v
+		}()
+		reads()
+		err := b.work(ctx, func(context.Context) (json.RawMessage, error) {
+			reads()
+			return nil, errors.New("boom")
+		})
+		if !errors.Is(err, lease.ErrFailed) {
+			t.Fatal(err)
+		}
+		reads()
+		time.Sleep(2 * time.Minute)
+		reads()
+		synctest.Wait()
+		if len(waited)+len(watched)+len(done) > 0 {
+			t.Error("somebody was told of an end between attempts")
+		}
+		b.take(t, "claim_2")
+		time.Sleep(2 * claimTTL) // its worker is dead
+		reads()
+		b.take(t, "claim_3")
+		if err := b.work(ctx, func(context.Context) (json.RawMessage, error) { return json.RawMessage("7"), nil }); err != nil {
+			t.Fatal(err)
+		}
+		if l := <-waited; l.State != lease.StateCompleted || string(l.Result) != "7" {
+			t.Errorf("waited for %+v", l)
+		}
+		if n := <-watched; n < 3 {
+			t.Errorf("%d states were watched", n)
+		}
+		if v := <-done; v != 7 {
+			t.Errorf("Do returned %d", v)
+		}
+		if err := b.m.Forget(ctx, key); err != nil {
+			t.Error(err)
+		}
+		if l, err := b.m.Status(ctx, key); err != nil || l.State != lease.StateNotFound {
+			t.Errorf("forgotten, it is %s, error %v", l.State, err)
+		}
+	})
+}
