@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,7 +13,7 @@ import (
 // What follows makes the fingerprint of a state: all that the future and the rules depend on.
 
 var (
-	drawn  = regexp.MustCompile(`"(lease|op)_[A-Za-z0-9_]+"`)
+	drawn  = regexp.MustCompile(`"(lease_[A-Z2-7]{26}|op_[A-Z2-7]{26}_[a-z0-9]+)"`)
 	dues   = regexp.MustCompile(`"due":"([^"]+)"`)
 	tokens = regexp.MustCompile(`"token":\d+`)
 )
@@ -79,9 +78,11 @@ func (p *play) state() [16]byte {
 			fmt.Fprintf(&b, "|%s", a.trace)
 		}
 	}
-	for _, t := range slices.Sorted(maps.Keys(p.ended)) {
-		fmt.Fprint(&b, "|", p.names[`"`+t+`"`], p.ended[t])
+	ended := make(map[string]string)
+	for ticket, how := range p.ended {
+		ended[p.names[`"`+ticket+`"`]] = how
 	}
+	fmt.Fprint(&b, "|", ended) // in the order of its keys
 	sum := sha256.Sum256(b.Bytes())
 	return [16]byte(sum[:16])
 }

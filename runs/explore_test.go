@@ -67,7 +67,7 @@ func (r *row) bound() int {
 type search struct {
 	row       *row
 	visited   map[[16]byte][][2]int // by how many faults and turns
-	open      [][]step
+	open      []branch
 	schedules int
 	begun     int // functions
 	met       map[stepKind]int
@@ -75,16 +75,22 @@ type search struct {
 	schedule  []string
 }
 
+// branch is a path not taken yet, and the state before its last step.
+type branch struct {
+	path []step
+	from [16]byte
+}
+
 func (s *search) all(t *testing.T) {
-	s.visited, s.met, s.open = make(map[[16]byte][][2]int), make(map[stepKind]int), [][]step{nil}
+	s.visited, s.met, s.open = make(map[[16]byte][][2]int), make(map[stepKind]int), []branch{{}}
 	for len(s.open) > 0 && s.broken == nil && s.schedules < mostSchedules {
-		path := s.open[len(s.open)-1]
+		next := s.open[len(s.open)-1]
 		s.open = s.open[:len(s.open)-1]
-		synctest.Test(t, func(*testing.T) { s.follow(path) })
+		synctest.Test(t, func(*testing.T) { s.follow(next) })
 	}
 }
 
-func (s *search) follow(path []step) {
+func (s *search) follow(b branch) {
 	p := newPlay(s.row)
 	defer p.close()
 	s.schedules++
@@ -97,7 +103,12 @@ func (s *search) follow(path []step) {
 			s.broken, s.schedule = p.broken, p.told
 		}
 	}()
-	for _, next := range path {
+	path := b.path
+	for i, next := range path {
+		if i == len(path)-1 && p.state() != b.from {
+			p.note(broke("the explorer", "the schedule did not repeat itself after %d steps", i))
+			return
+		}
 		p.do(next)
 	}
 	for p.broken == nil {
@@ -112,7 +123,7 @@ func (s *search) follow(path []step) {
 			return
 		}
 		for _, other := range slices.Backward(steps[1:]) {
-			s.open = append(s.open, append(slices.Clone(path), other))
+			s.open = append(s.open, branch{append(slices.Clone(path), other), now})
 		}
 		path = append(slices.Clone(path), steps[0])
 		p.do(steps[0])
