@@ -25,6 +25,7 @@ type hold struct {
 	life    context.Context // of what is under way to keep the lease
 	endLife context.CancelFunc
 	writing chan struct{} // holds one token; who has it writes the lease
+	run     string        // the ticket, if the lease is the claim of a run
 	begin   func() bool   // stops the timer that starts the goroutine
 
 	mu       sync.Mutex
@@ -72,6 +73,7 @@ func (d *doing) hold(ctx context.Context, l Lease, asked time.Time) *hold {
 }
 
 func (h *hold) within() context.Context { return h.around }
+func (h *hold) ticket() string          { return h.run }
 
 func (h *hold) snapshot() Lease {
 	h.mu.Lock()

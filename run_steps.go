@@ -138,7 +138,7 @@ func (m runSteps) Claim(ctx context.Context, g runlink.Sight, id string, ttl tim
 	case out == outRanOut:
 		c.Ended = true
 	case out.writes() || out == outAcquiredAgain:
-		c.Lease = l
+		c.Lease, c.Ticket = l, s.rec.ticket()
 	default:
 		c.Next = m.sight(g.Key, s).Next
 	}
@@ -203,6 +203,7 @@ func (m runSteps) Work(ctx context.Context, c runlink.Claim, o runlink.WorkOptio
 		_ = d.giveBack(ctx, l.LeaseID)
 		return &Error{Op: "work", Key: l.Key, Err: fmt.Errorf("%w: the claim's answer came too late", ErrLost), Lease: l}
 	}
+	h.run = c.Ticket        // before the function begins
 	defer h.sayStopped(ctx) // also if f panics
 	_, err := perform(ctx, h, func(ctx context.Context) (json.RawMessage, error) {
 		v, err := f(ctx)

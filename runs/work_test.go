@@ -75,6 +75,9 @@ func TestAFunctionUnderAClaim(t *testing.T) {
 			if token, err := lease.Token(ctx, key); !ok || l.LeaseID != "claim_1" || err != nil || token == 0 {
 				t.Errorf("the context has %+v, token %d, error %v", l, token, err)
 			}
+			if _, err := lease.Do(ctx, b.m, key, nil, func(context.Context) (int, error) { return 0, nil }); !errors.Is(err, lease.ErrInProgress) {
+				t.Errorf("Do on the key of the function itself: %v", err)
+			}
 			time.Sleep(3 * claimTTL) // the claim is extended meanwhile
 			if _, err := b.m.Extend(ctx, key, b.ticket, nil); err != nil {
 				t.Errorf("an extension by the ticket: %v", err)

@@ -100,10 +100,11 @@ type Answer struct {
 
 // Claim is what Claim came to.
 type Claim struct {
-	Lease any       // a lease.Lease, whose id is the claim's; nil if there is no claim
-	Asked time.Time // when the claim was asked for
-	Ended bool      // the run was ended instead
-	Next  time.Time // when to look again, without a claim or an end
+	Lease  any       // a lease.Lease, whose id is the claim's; nil if there is no claim
+	Ticket string    // the id of who asked for the run
+	Asked  time.Time // when the claim was asked for
+	Ended  bool      // the run was ended instead
+	Next   time.Time // when to look again, without a claim or an end
 }
 
 // WorkOptions are those of lease.DoOptions.
