@@ -79,7 +79,11 @@ func newPlay(r *row) *play {
 	}
 	for i, program := range r.programs {
 		a := &actor{play: p, id: i, program: strings.Fields(program), events: make(chan struct{}), answers: make(chan answer)}
-		a.manager, a.steps = p.managerOn(view{a})
+		var ahead time.Duration
+		if r.skew > 0 && strings.HasPrefix(program, "start") {
+			ahead = r.skew
+		}
+		a.manager, a.steps = p.managerOn(view{a}, ahead)
 		p.actors = append(p.actors, a)
 		go a.work()
 		<-a.events
@@ -87,8 +91,16 @@ func newPlay(r *row) *play {
 	return p
 }
 
-func (p *play) managerOn(b backend.Backend) (*lease.Manager, runlink.Steps) {
-	m, err := lease.NewManager(b, lease.WithClock(p.clock))
+// fast is a clock that is ahead of the others.
+type fast struct {
+	lease.Clock
+	by time.Duration
+}
+
+func (c fast) Now() time.Time { return c.Clock.Now().Add(c.by) }
+
+func (p *play) managerOn(b backend.Backend, ahead time.Duration) (*lease.Manager, runlink.Steps) {
+	m, err := lease.NewManager(b, lease.WithClock(fast{p.clock, ahead}), lease.WithClockSkew(p.row.skew))
 	if err != nil {
 		panic(err)
 	}

@@ -13,8 +13,7 @@ import (
 
 // recoverAll is what workers do in the end, with markers alone, however long it takes.
 func (p *play) recoverAll() error {
-	_, steps := p.managerOn(direct{p})
-	m, _ := p.managerOn(direct{p})
+	m, steps := p.managerOn(direct{p}, 0)
 	ctx := context.Background()
 	for round := range 40 {
 		e, ok := p.world.entries[markedKey]

@@ -22,10 +22,11 @@ type row struct {
 	programs []string
 	faults   int
 	clocks   int
-	turns    int  // how often a step may go to another actor while one has work left; 0: the default
-	paused   bool // there is a pause after a failed attempt
-	replaces bool // a start may take the place of a run that has not ended
-	delayed  bool // no start is without a delay
+	turns    int           // how often a step may go to another actor while one has work left; 0: the default
+	skew     time.Duration // by which the clocks of starts are ahead of the others
+	paused   bool          // there is a pause after a failed attempt
+	replaces bool          // a start may take the place of a run that has not ended
+	delayed  bool          // no start is without a delay
 	long     bool
 }
 
@@ -47,6 +48,7 @@ var rows = []row{
 	{name: "at most once", programs: []string{"start+once work", "work"}, faults: 1, clocks: 2},
 	{name: "by hand in between", programs: []string{"start", "work", "acquire release", "cancel acquire+retry release"}, clocks: 1},
 	{name: "by hand before", programs: []string{"acquire release", "start", "work"}, faults: 1, clocks: 1},
+	{name: "by hand before, and the clock of the start is ahead", programs: []string{"acquire", "start", "work"}, faults: 1, clocks: 1, skew: 5 * time.Second},
 	{name: "two starters, two workers", programs: []string{"start", "start", "work", "work"}, faults: 1},
 	{name: "two starters, two workers, and all that can happen", programs: []string{"start", "start+retry", "work+fails work", "cancel work"}, faults: 1, clocks: 1, long: true},
 	{name: "workers die", programs: []string{"start", "work", "work", "work"}, faults: 2, clocks: 2, long: true},
