@@ -45,7 +45,7 @@ func (m runSteps) sight(key string, s stored) runlink.Sight {
 	case !r.unfinished() && r.State != stateReleased:
 		g.Standing = runlink.Ended
 	case r.Run != nil && r.State == StateInProgress:
-		g.Standing, g.Next = runlink.Claimed, r.claimable(now, m.skew)
+		g.Standing, g.Next, g.ClaimID = runlink.Claimed, r.claimable(now, m.skew), r.LeaseID
 	case r.Run != nil:
 		g.Standing, g.Next = runlink.Waiting, r.claimable(now, m.skew)
 	case r.State == stateReleased || !now.Before(r.Deadline.Add(m.skew)):

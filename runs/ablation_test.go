@@ -43,7 +43,7 @@ var ablations = []ablation{
 		"a start dies", found},
 	// A worker
 	{"worker: a look that ends without a claim sets the next one",
-		patched.Patch{File: lookGo, Old: "		if s.Now().Before(sight.Next) {\n			return looked{next: sight.Next}, nil", New: "		if s.Now().Before(sight.Next) {\n			return looked{}, nil"},
+		patched.Patch{File: lookGo, Old: "		if s.Now().Before(sight.Next) && sight.ClaimID != id {\n			return looked{next: sight.Next}, nil", New: "		if s.Now().Before(sight.Next) {\n			return looked{}, nil"},
 		"a worker dies", found},
 	{"worker: nobody claims before the due time",
 		patched.Patch{File: runGo, Old: "	at := r.Run.Due\n", New: "	at := now\n"},

@@ -8,10 +8,10 @@ import (
 	"github.com/ailease/lease/internal/runlink"
 )
 
-// clear deletes the marker m over a key that has no run. A start may have written the marker and
+// unmark deletes the marker m over a key that has no run. A start may have written the marker and
 // died, and its record may still come, late. So the record is fenced first: no write that expects
 // what stands can land any more. Only then the marker goes, at the revision that was listed before.
-func clear(ctx context.Context, s runlink.Steps, sight runlink.Sight, m marker) (moved bool, err error) {
+func unmark(ctx context.Context, s runlink.Steps, sight runlink.Sight, m marker) (moved bool, err error) {
 	if moved, err := s.Fence(ctx, sight); err != nil || moved {
 		return moved, err
 	}

@@ -2,8 +2,10 @@ package runs
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/ailease/lease"
 	"github.com/ailease/lease/internal/runlink"
 )
 
@@ -26,7 +28,8 @@ type claim struct {
 const mostLooks = 5
 
 // look looks at the run of marker m for a worker. The claim's id was never used before, and is used
-// for one function at most: a claim of unknown outcome is not asked for again, but runs out.
+// for one function at most. After a claim of unknown outcome the record is read again: if it shows
+// that id, the claim is had.
 func look(ctx context.Context, s runlink.Steps, m marker, id string, ttl time.Duration) (looked, error) {
 	if s.Now().Before(m.due) {
 		return looked{next: m.due}, nil
@@ -38,18 +41,19 @@ func look(ctx context.Context, s runlink.Steps, m marker, id string, ttl time.Du
 		}
 		switch sight.Standing {
 		case runlink.Absent, runlink.Open, runlink.Ended:
-			if moved, err := clear(ctx, s, sight, m); err != nil || !moved {
+			if moved, err := unmark(ctx, s, sight, m); err != nil || !moved {
 				return looked{}, err
 			}
 			continue
 		case runlink.Held: // by hand, and none of a worker's business until that ends
 			return looked{next: sight.Next}, nil
 		}
-		if s.Now().Before(sight.Next) {
+		if s.Now().Before(sight.Next) && sight.ClaimID != id {
 			return looked{next: sight.Next}, nil
 		}
 		c, moved, err := s.Claim(ctx, sight, id, ttl)
 		switch {
+		case errors.Is(err, lease.ErrUnknownOutcome): // the record tells, and no function has begun
 		case err != nil:
 			return looked{}, err
 		case moved:

@@ -168,3 +168,28 @@ func TestStartRefusesWhatIsOutsideItsLimits(t *testing.T) {
 		})
 	}
 }
+
+// A claim whose answer was lost is had by another look with its id, and by no other.
+func TestAClaimOfUnknownOutcome(t *testing.T) {
+	ctx := context.Background()
+	_, s, _, _ := onMemory(t)
+	mustStart(t, s, key, runlink.Request{})
+	m, err := loadMarker(ctx, s, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sight, err := s.Look(ctx, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, moved, err := s.Claim(ctx, sight, "claim_1", claimTTL); err != nil || moved || c.Lease == nil {
+		t.Fatalf("claim %+v, moved is %t, error %v", c, moved, err)
+	}
+	if l, err := look(ctx, s, m, "claim_2", claimTTL); err != nil || l.claim != nil || !l.next.Equal(t0.Add(claimTTL)) {
+		t.Errorf("another's look: %+v, error %v", l, err)
+	}
+	l, err := look(ctx, s, m, "claim_1", claimTTL)
+	if err != nil || l.claim == nil || l.claim.Lease.(lease.Lease).LeaseID != "claim_1" {
+		t.Errorf("its own: %+v, error %v", l, err)
+	}
+}

@@ -65,6 +65,7 @@ type Sight struct {
 	Revision uint64    // 0 if there is nothing at all
 	Next     time.Time // Held, Waiting, Claimed: when a claim may next change that, or a start
 	Due      time.Time // of a run: its marker's due time is never later
+	ClaimID  string    // Claimed: the id of the claim
 	Task     string
 	Input    json.RawMessage
 	Until    time.Time // the deadline of a run
