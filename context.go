@@ -14,6 +14,7 @@ import (
 // holder is a lease that a context carries.
 type holder interface {
 	snapshot() Lease // as it was last acknowledged
+	ticket() string  // of the run that it is a claim of; "" if it is none
 	ended() error    // why it is not held any more; nil if it is
 	save(ctx context.Context, v json.RawMessage) error
 	note(v json.RawMessage)

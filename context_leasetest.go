@@ -15,6 +15,7 @@ type looseHolder struct {
 }
 
 func (h *looseHolder) within() context.Context { return h.around }
+func (h *looseHolder) ticket() string          { return "" }
 func (h *looseHolder) ended() error            { return nil }
 
 func (h *looseHolder) snapshot() Lease {

@@ -180,10 +180,11 @@ func (d *doing) wouldReplaceItself(ctx context.Context) (Lease, bool) {
 	return l, err == nil && l.State == StateInProgress && holds(ctx, l.LeaseID)
 }
 
-// holds tells whether ctx carries the lease of that id, still held.
+// holds tells whether ctx carries the lease of that id, still held. Work that a claim stands for is
+// known to others by its ticket.
 func holds(ctx context.Context, leaseID string) bool {
 	for h, ok := holderOf(ctx); ok; h, ok = holderOf(h.within()) {
-		if h.snapshot().LeaseID == leaseID && h.ended() == nil {
+		if (h.snapshot().LeaseID == leaseID || h.ticket() == leaseID) && h.ended() == nil {
 			return true
 		}
 	}

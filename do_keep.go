@@ -25,6 +25,7 @@ type hold struct {
 	life    context.Context // of what is under way to keep the lease
 	endLife context.CancelFunc
 	writing chan struct{} // holds one token; who has it writes the lease
+	run     string        // the ticket, if the lease is the claim of a run
 	begin   func() bool   // stops the timer that starts the goroutine
 
 	mu       sync.Mutex
@@ -41,8 +42,9 @@ type hold struct {
 	returned bool            // the function has: nobody may extend the lease any more
 
 	// Of the goroutine of Do alone:
-	ending bool   // an end was sent
-	failed *Lease // as the function's failure was recorded; nil if it was not
+	ending  bool   // an end was sent
+	refused bool   // the end was refused: somebody has ended the lease, or taken it over
+	failed  *Lease // as the function's failure was recorded; nil if it was not
 }
 
 // hold keeps the lease l, which was asked for at that time, from now on. It returns nil if there
@@ -71,6 +73,7 @@ func (d *doing) hold(ctx context.Context, l Lease, asked time.Time) *hold {
 }
 
 func (h *hold) within() context.Context { return h.around }
+func (h *hold) ticket() string          { return h.run }
 
 func (h *hold) snapshot() Lease {
 	h.mu.Lock()
@@ -265,6 +268,8 @@ func (h *hold) heed(n news) (extend bool) {
 		return true
 	case n.err != nil:
 		h.lose(n.err)
+	case n.rec.Run != nil && !n.rec.unfinished():
+		h.lose(errFinished(n.rec))
 	case n.rec.LeaseID != h.lease.LeaseID:
 		h.lose(errOther(n.rec))
 	case n.rec.State == stateReleased:

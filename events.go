@@ -286,8 +286,10 @@ func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a
 		e.Kind = EventTakenOver
 	case a.outcome == outReplaced:
 		e.Kind = EventReplaced
-	case a.outcome == outPolling && !a.at.Before(a.rec.Deadline):
+	case a.outcome == outPolling && !a.at.Before(a.rec.over()):
 		e.Kind = EventExpiredSeen
+	case a.outcome == outRanOut:
+		e.Kind = EventFailed
 	case a.outcome != outChanged:
 		return
 	case cmd.verb == verbExtend:

@@ -198,13 +198,16 @@ func (m *Manager) view(key string, r *record, now time.Time) Lease {
 		Retryable:   r.Retryable,
 		InputHash:   r.InputHash,
 	}
+	if r.Run != nil {
+		r.fillRun(&l, state)
+	}
 	switch {
 	case state == StateInProgress:
 		m.fillInProgress(&l, now)
 	case state == StateExpired:
 		l.RetryAfter = m.retryAfter
-	case state == StateFailed && r.State == StateInProgress:
-		fillFailed(&l, codeExpired)
+	case state == StateFailed && r.unfinished():
+		fillFailed(&l, r.overCode())
 	}
 	return l
 }

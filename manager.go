@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/ailease/lease/backend"
@@ -173,7 +174,7 @@ func (m *Manager) Cancel(ctx context.Context, key, leaseID, reason string) (Leas
 	if reason != "" {
 		code += ":" + reason
 	}
-	c := &command{verb: verbFail, leaseID: leaseID, errorCode: code}
+	c := &command{verb: verbFail, leaseID: leaseID, errorCode: code, cancel: true}
 	return m.end(ctx, "cancel", key, c, checkString("reason", reason, m.maxReasonBytes))
 }
 
@@ -224,16 +225,35 @@ func (m *Manager) change(ctx context.Context, op, key string, c *command, err er
 	if err != nil {
 		return Lease{}, 0, &Error{Op: op, Key: key, Err: err}
 	}
-	c.retention, c.skew, c.op = m.retention, m.skew, m.newOp()
+	m.prepare(c)
 	storeKey, began := m.storeKey(key), m.began()
 	a, err := m.apply(ctx, storeKey, c, began)
-	m.tellApplied(ctx, storeKey, c, &a, err, began)
-	l := Lease{}
-	if a.rec != nil {
-		l = m.view(key, a.rec, a.at)
+	l, err := m.told(ctx, op, key, c, &a, err, began)
+	return l, a.outcome, err
+}
+
+// prepare fills in what a command gets from the Manager and from chance.
+func (m *Manager) prepare(c *command) {
+	c.retention, c.skew, c.op = m.retention, m.skew, m.newOp()
+	if c.retryable {
+		c.jitter = rand.Float64()
+	}
+}
+
+// told is what the caller is told of what c came to, and observers too.
+func (m *Manager) told(ctx context.Context, op, key string, c *command, a *applied, err error, began time.Time) (Lease, error) {
+	m.tellApplied(ctx, m.storeKey(key), c, a, err, began)
+	var l Lease
+	r, own := a.rec, false
+	if r != nil {
+		l = m.view(key, r, a.at)
+		if own = r.Run == nil || c.leaseID == r.LeaseID && c.leaseID != r.Run.Ticket; own {
+			m.fillOwn(&l, r, a.at)
+		}
 	}
 	if err != nil {
-		return Lease{}, 0, &Error{Op: op, Key: key, Err: err, Lease: l}
+		a.outcome = 0
+		return Lease{}, &Error{Op: op, Key: key, Err: err, Lease: l}
 	}
 	switch {
 	case a.outcome == outPolling, a.outcome == outAcquiredAgain:
@@ -245,8 +265,8 @@ func (m *Manager) change(ctx context.Context, op, key string, c *command, err er
 		}
 		fillFailed(&l, code)
 	}
-	if c.verb == verbExtend || c.verb == verbAcquire && a.outcome != outPolling && a.outcome != outEnded {
-		l.Checkpoint = bytes.Clone(a.rec.Checkpoint)
+	if own && (c.verb == verbExtend || (c.verb == verbAcquire || c.verb == verbClaim) && a.outcome != outPolling && a.outcome != outEnded) {
+		l.Checkpoint = bytes.Clone(r.Checkpoint)
 	}
-	return l, a.outcome, nil
+	return l, nil
 }

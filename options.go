@@ -122,9 +122,9 @@ func WithMaxErrorCodeBytes(n int) Option { return func(s *settings) { s.maxError
 // WithMaxReasonBytes limits the reason of a cancellation; 256 unless set.
 func WithMaxReasonBytes(n int) Option { return func(s *settings) { s.maxReasonBytes = n } }
 
-// recordOverhead is more than a record takes beside its metadata, progress, checkpoint or result,
-// error code and reason: numbers, instants, ids, nonces, hashes and the error's text at their
-// longest, each byte escaped.
+// recordOverhead is more than a record takes beside its metadata, progress, checkpoint and input or
+// result, error code and reason: numbers, instants, ids, nonces, hashes and the error's text at
+// their longest, each byte escaped.
 const recordOverhead = 48 << 10
 
 // longest bounds durations: no sum of an instant and a few of them leaves the calendar.
@@ -133,7 +133,7 @@ const longest = 100 * 365 * 24 * time.Hour
 // recordBytes bounds the size of a record. Escaping makes up to six bytes of one, in all but what
 // is JSON already.
 func (s *settings) recordBytes() int {
-	return s.maxMetadataBytes + max(s.maxResultBytes, maxCheckpointBytes) + maxProgressBytes + 6*(s.maxErrorCodeBytes+s.maxReasonBytes) + recordOverhead
+	return s.maxMetadataBytes + max(s.maxResultBytes, maxCheckpointBytes+maxRunInputBytes) + maxProgressBytes + 6*(s.maxErrorCodeBytes+s.maxReasonBytes) + recordOverhead
 }
 
 // check is given the size of the largest value that the store takes.

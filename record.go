@@ -50,6 +50,8 @@ type record struct {
 	InputHash  string   `json:"input_hash,omitempty"`
 	AtMostOnce bool     `json:"at_most_once,omitempty"`
 
+	Run *run `json:"run,omitempty"` // nil for work that is leased by hand
+
 	Op     string `json:"op"`                // the operation that wrote this record
 	PrevOp string `json:"prev_op,omitempty"` // the one that wrote the record which this one replaced
 	Prev   *prev  `json:"prev,omitempty"`    // the lease before this one, as long as this one stands
@@ -106,11 +108,19 @@ func (r *record) writtenAt() time.Time {
 		return r.Deadline.Add(-r.TTL)
 	case stateReleased:
 		return r.Deadline
-	case stateLocked:
+	case stateLocked, stateQueued:
 		return r.AcquiredAt
 	default:
 		return r.DoneAt
 	}
+}
+
+// retained is for how long r is remembered after its end.
+func (r *record) retained(manager time.Duration) time.Duration {
+	if r.Retention > 0 {
+		return r.Retention
+	}
+	return manager
 }
 
 // decodeRecord reads what a store holds. Its errors wrap ErrUnreadable.
@@ -142,7 +152,7 @@ func (r *record) problem() string {
 	switch {
 	case r.Format != recordFormat:
 		return fmt.Sprintf("format is %d", r.Format)
-	case r.State != StateInProgress && r.State != stateReleased && r.State != StateCompleted && r.State != StateFailed && r.State != stateLocked:
+	case r.State != StateInProgress && r.State != stateReleased && r.State != StateCompleted && r.State != StateFailed && r.State != stateLocked && (r.State != stateQueued || r.Run == nil):
 		return fmt.Sprintf("state is %.32q", string(r.State))
 	case r.LeaseID == "" && r.State != stateLocked:
 		return "lease_id is missing"
@@ -155,7 +165,7 @@ func (r *record) problem() string {
 	case r.Op == "":
 		return "op is missing"
 	}
-	return ""
+	return r.Run.problem()
 }
 
 // misplaced says that r lies under a key for another kind of record, or "".
@@ -209,6 +219,7 @@ func (r *record) appendJSON(b []byte) []byte {
 	}
 	b = appendField(b, "input_hash", r.InputHash)
 	b = appendBool(b, "at_most_once", r.AtMostOnce)
+	b = r.Run.appendJSON(b)
 	b = appendField(b, "op", r.Op)
 	b = appendField(b, "prev_op", r.PrevOp)
 	if p := r.Prev; p != nil {

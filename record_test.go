@@ -57,6 +57,27 @@ func anyRecord() *rapid.Generator[*record] {
 
 			CheckpointSeq: rapid.Uint64().Draw(t, "checkpoint seq"),
 		}
+		if rapid.Bool().Draw(t, "run") && r.State != stateLocked {
+			r.Run = &run{
+				Ticket:     "lease_" + text.Draw(t, "ticket"),
+				Task:       text.Draw(t, "task"),
+				Input:      raw("input"),
+				StartedAt:  instant.Draw(t, "started"),
+				Due:        instant.Draw(t, "due"),
+				Until:      instant.Draw(t, "until"),
+				Attempts:   rapid.IntRange(0, 1000).Draw(t, "attempts"),
+				PauseFirst: span("pause first"),
+				PauseMost:  span("pause most"),
+				LastCode:   text.Draw(t, "last code"),
+				StoppingID: text.Draw(t, "stopping id"),
+			}
+			if r.Run.StoppingID != "" {
+				r.Run.StoppingUntil = instant.Draw(t, "stopping until")
+			}
+			if rapid.Bool().Draw(t, "queued") {
+				r.State = stateQueued
+			}
+		}
 		if n := rapid.IntRange(0, mostReplaced).Draw(t, "replaced"); n > 0 {
 			r.Replaced = rapid.SliceOfN(text, n, n).Draw(t, "the replaced")
 		}
@@ -135,6 +156,10 @@ func TestRecordNamesTheFieldsThatEncodingJSONWouldWrite(t *testing.T) {
 			wp, _ := want["prev"].(map[string]any)
 			instants(p, wp, "acquired_at")
 		}
+		if n, ok := got["run"].(map[string]any); ok {
+			wn, _ := want["run"].(map[string]any)
+			instants(n, wn, "started_at", "due", "until", "stopping_until")
+		}
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("\n got %v\nwant %v", got, want)
 		}
@@ -149,8 +174,8 @@ func sameInstant(a, b string) bool {
 
 // TestEveryFieldOfARecordIsWritten fails if somebody adds a field and forgets appendJSON.
 func TestEveryFieldOfARecordIsWritten(t *testing.T) {
-	r := &record{Prev: new(prev)}
-	for _, v := range []reflect.Value{reflect.ValueOf(r).Elem(), reflect.ValueOf(r.Prev).Elem()} {
+	r := &record{Prev: new(prev), Run: new(run)}
+	for _, v := range []reflect.Value{reflect.ValueOf(r).Elem(), reflect.ValueOf(r.Prev).Elem(), reflect.ValueOf(r.Run).Elem()} {
 		for i := range v.NumField() {
 			switch f := v.Field(i).Addr().Interface().(type) {
 			case *string:
@@ -171,7 +196,7 @@ func TestEveryFieldOfARecordIsWritten(t *testing.T) {
 				*f = json.RawMessage("1")
 			case *[]string:
 				*f = []string{"s"}
-			case **prev:
+			case **prev, **run:
 			default:
 				t.Fatalf("field %s has a type that this test does not know", v.Type().Field(i).Name)
 			}

@@ -145,12 +145,16 @@ func (w *pendingWrite) judge(r *record, now time.Time, skew time.Duration, refus
 		}
 		return isUndecided // erased, perhaps with w
 	}
-	n, acquires := w.next, w.cmd.verb == verbAcquire
+	n, acquires := w.next, w.cmd.verb == verbAcquire || w.cmd.verb == verbClaim
 	before := func(t time.Time) bool { return t.Add(skew).Before(w.at) }
 	expiresAfter := func(t time.Time) bool { return t.Before(n.Deadline.Add(skew)) }
 	switch {
 	case r.Op == n.Op:
 		return wasApplied
+	case n.Run != nil && r.ticket() == n.Run.Ticket && w.cmd.start != nil:
+		return wasApplied // nobody else has that ticket
+	case n.Run != nil && r.ticket() == n.Run.Ticket && w.cmd.cancel && n.LeaseID == n.Run.Ticket && r.LeaseID != n.LeaseID:
+		return wasNotApplied // the run went on, or ended otherwise
 	case w.cmd.verb == verbLock:
 		switch {
 		case r.PrevOp == n.Op: // locked, over, and locked anew
@@ -213,7 +217,7 @@ func (w *pendingWrite) told(s stored, v verdict, cause error) (stored, verdict, 
 	switch v {
 	case wasApplied:
 		switch r := s.rec; {
-		case r.Op == w.next.Op:
+		case r.Op == w.next.Op, w.cmd.start != nil:
 			*w.next = *r
 		case r.LeaseID == w.next.LeaseID:
 			w.next.Token = r.Token

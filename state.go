@@ -24,6 +24,7 @@ const (
 const (
 	stateReleased State = "released"
 	stateLocked   State = "locked"
+	stateQueued   State = "queued" // a run that no worker has claimed yet
 )
 
 // Error codes of leases that nobody failed: an at-most-once lease past its deadline, and what an
@@ -39,6 +40,8 @@ func (r *record) stateAt(now time.Time, skew time.Duration) State {
 	switch {
 	case r == nil || !now.Before(r.KeepUntil.Add(skew)):
 		return StateNotFound
+	case r.Run != nil:
+		return r.runStateAt(now)
 	case r.State == stateReleased:
 		return StateExpired
 	case r.State != StateInProgress:
@@ -63,9 +66,19 @@ func step(r *record, c *command, now time.Time) (*record, outcome, error) {
 		return stepLock(r, c, now)
 	}
 	state := r.stateAt(now, c.skew)
-	if state == StateNotFound {
+	switch {
+	case state == StateNotFound:
 		return nil, 0, ErrNotFound
+	case c.verb == verbClaim:
+		return stepClaim(r, c, now)
+	case r.Run != nil:
+		return stepRun(r, c, now, state)
 	}
+	return stepHeld(r, c, now, state)
+}
+
+// stepHeld is what the holder of a lease id does.
+func stepHeld(r *record, c *command, now time.Time, state State) (*record, outcome, error) {
 	switch c.verb {
 	case verbExtend:
 		return stepExtend(r, c, now, state)
@@ -77,6 +90,19 @@ func step(r *record, c *command, now time.Time) (*record, outcome, error) {
 }
 
 func stepAcquire(r *record, c *command, now time.Time) (*record, outcome, error) {
+	next, out, err := stepTake(r, c, now)
+	switch {
+	case err != nil || !out.writes():
+	case c.start != nil:
+		next.queue(r, c, now)
+	case r.stops(now, c.skew):
+		return r, outPolling, nil
+	}
+	return next, out, err
+}
+
+// stepTake is stepAcquire for a lease by hand.
+func stepTake(r *record, c *command, now time.Time) (*record, outcome, error) {
 	if r.stateAt(now, c.skew) == StateNotFound {
 		return newRecord(r, c, now), outAcquired, nil
 	}
@@ -84,10 +110,16 @@ func stepAcquire(r *record, c *command, now time.Time) (*record, outcome, error)
 		return r, 0, fmt.Errorf("%w: replaced by other input, version %d", ErrLost, r.Version)
 	}
 	if c.inputHash != "" && r.InputHash != "" && c.inputHash != r.InputHash {
-		if !c.replace || r.AtMostOnce {
+		switch {
+		case !c.replace || r.AtMostOnce:
 			return r, 0, fmt.Errorf("%w: the key stands for input hash %q, not %q", ErrInputMismatch, r.InputHash, c.inputHash)
+		case c.start == nil && r.Run != nil && r.unfinished():
+			return r, outPolling, nil
 		}
 		return r.replacement(c, now), outReplaced, nil
+	}
+	if r.Run != nil && r.unfinished() {
+		return stepOverRun(r, c, now)
 	}
 	again := c.nonce != "" && c.nonce == r.Nonce // the same call once more
 	switch r.State {
@@ -242,8 +274,8 @@ func (r *record) withoutFailures() *record {
 	return r
 }
 
-// call names the acquire that made r.
-func (r *record) call() string { return cmp.Or(r.Nonce, r.LeaseID) }
+// call names the acquire that made r, or the start.
+func (r *record) call() string { return cmp.Or(r.Nonce, r.ticket(), r.LeaseID) }
 
 // mostReplaced bounds how many replaced acquires a record remembers.
 const mostReplaced = 8
@@ -285,6 +317,7 @@ func (r *record) extended(c *command, now time.Time) *record {
 		n.Checkpoint = c.checkpoint
 		n.CheckpointSeq = cmp.Or(c.checkpointSeq, r.CheckpointSeq)
 	}
+	n.keepRun(c)
 	return n
 }
 
@@ -293,6 +326,7 @@ func (r *record) released(c *command, now time.Time) *record {
 	n := r.next(c)
 	n.State, n.Deadline = stateReleased, now
 	n.KeepUntil = now.Add(c.retention)
+	n.queueAgain(c, now, 0)
 	return n
 }
 
@@ -304,37 +338,12 @@ func (r *record) ended(c *command, now time.Time) *record {
 	if c.verb == verbComplete {
 		n.State, n.Result, n.ResultHash = StateCompleted, c.result, c.resultHash
 		n.Checkpoint, n.CheckpointSeq = nil, 0
+		n.dropInput()
 		return n
 	}
 	n.State, n.Retryable = StateFailed, c.retryable
 	n.ErrorCode, n.ErrorHash, n.ErrorText = c.errorCode, c.errorHash, c.errorText
 	n.Failures++
+	n.afterFailure(c, now)
 	return n
-}
-
-// retained is for how long r is remembered after its end.
-func (r *record) retained(manager time.Duration) time.Duration {
-	if r.Retention > 0 {
-		return r.Retention
-	}
-	return manager
-}
-
-func errOther(r *record) error {
-	return fmt.Errorf("%w: held under another lease id, version %d", ErrLost, r.Version)
-}
-
-func errReleased(r *record) error {
-	return fmt.Errorf("%w: released at version %d", ErrLost, r.Version)
-}
-
-func errFinished(r *record) error {
-	if r.State == StateCompleted {
-		return fmt.Errorf("%w: completed at version %d", ErrFinished, r.Version)
-	}
-	code := r.ErrorCode
-	if r.State == StateInProgress {
-		code = codeExpired
-	}
-	return fmt.Errorf("%w: failed with code %q at version %d", ErrFinished, code, r.Version)
 }

@@ -19,6 +19,7 @@ const (
 
 	maxProgressBytes   = 1024
 	maxCheckpointBytes = 64 << 10
+	maxRunInputBytes   = 64 << 10
 )
 
 // minRetention is the least that a lease's own retention may be: a shorter one would end before

@@ -75,7 +75,7 @@ func (m *Manager) await(ctx context.Context, op, key string, each func(Lease) bo
 
 // held tells whether r, nil for none, is still in progress at now, and nobody may take it over.
 func (c *core) held(r *record, now time.Time) bool {
-	return r != nil && r.State == StateInProgress && now.Before(r.Deadline.Add(c.skew))
+	return r != nil && r.unfinished() && now.Before(r.over().Add(c.skew))
 }
 
 // waiting is one who waits for a record to be held no more.
@@ -139,7 +139,7 @@ func (c *core) await(ctx context.Context, storeKey string, each func(stored) boo
 // wants chooses what ends the wait, or what will end it sooner than the timer. If there is an each,
 // it chooses all.
 func (w *waiting) wants(n news) bool {
-	return w.each != nil || n.final != nil || n.rec == nil || n.rec.State != StateInProgress || n.rec.Deadline.UnixMicro() < w.until.Load()
+	return w.each != nil || n.final != nil || n.rec == nil || !n.rec.unfinished() || n.rec.over().UnixMicro() < w.until.Load()
 }
 
 // see notes a state that is held, and reports whether to go on.
@@ -176,7 +176,7 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 		case n.rec == nil: // has no revision that would tell whether it is older than what the store said: ask
 			w.seen = n.number
 			return stored{}, false, nil
-		case n.revision > w.cur.revision && n.rec.State != StateInProgress:
+		case n.revision > w.cur.revision && !n.rec.unfinished():
 			return n.stored, true, nil
 		case n.revision > w.cur.revision:
 			if !w.see(n.stored) {
@@ -184,13 +184,13 @@ func (w *waiting) next(ctx context.Context, away bool) (s stored, ended bool, er
 			}
 		}
 		w.seen = n.number
-		w.until.Store(w.cur.rec.Deadline.UnixMicro())
+		w.until.Store(w.cur.rec.over().UnixMicro())
 		if w.subscription.last().number != n.number { // wants may have compared it with what stood there before
 			continue
 		}
 		// Not too long at a time: if a wall clock is set, or a machine was suspended, the deadline
 		// is nearer than it seemed.
-		left := min(w.cur.rec.Deadline.Add(w.skew).Sub(w.clock.Now()), time.Minute)
+		left := min(w.cur.rec.over().Add(w.skew).Sub(w.clock.Now()), time.Minute)
 		// The store holds a lease, but the watch last saw none, or one that cannot be read. If that
 		// was before, the watch will yet see the lease. If it was after, the watch need not see the
 		// same a second time. So the store is asked soon.

@@ -151,8 +151,8 @@ var ablations = []ablation{
 	{
 		"an at-most-once lease is not replaced", patched.Patch{
 			File: "state.go",
-			Old:  "if !c.replace || r.AtMostOnce {",
-			New:  "if !c.replace {",
+			Old:  "case !c.replace || r.AtMostOnce:",
+			New:  "case !c.replace:",
 		},
 		"at most once is not replaced", atMostOnce,
 	},

@@ -83,7 +83,7 @@ var mutants = []struct {
 		patched.Patch{File: "state.go", Old: "case r.State == StateInProgress: // also past the deadline", New: "case r.State == StateInProgress && now.Before(r.Deadline): // also past the deadline"},
 		"TestLateHolderIsAcceptedIfNobodyTookOver"},
 	{"the retention of the lease means nothing",
-		patched.Patch{File: "state.go", Old: "if r.Retention > 0 {", New: "if false {"},
+		patched.Patch{File: "record.go", Old: "if r.Retention > 0 {", New: "if false {"},
 		"TestRetentionOfALease"},
 	{"a closed store is asked again",
 		patched.Patch{File: "do_end.go", Old: "func isClosed(err error) bool { return errors.Is(err, backend.ErrClosed) }", New: "func isClosed(err error) bool { return err == backend.ErrClosed }"},

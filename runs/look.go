@@ -1,0 +1,69 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ailease/lease"
+	"github.com/ailease/lease/internal/runlink"
+)
+
+// looked is what a look at a marker came to: a claim, or when to look again. Neither: the marker is
+// gone, or was written by another since, which the next listing tells.
+type looked struct {
+	claim *claim
+	next  time.Time
+}
+
+// claim is a claim, and the marker by which it was found. The revision of the marker was known
+// before the claim was written, and so before the write that will end the run.
+type claim struct {
+	runlink.Claim
+	sight  runlink.Sight // before the claim
+	marker marker
+}
+
+// mostLooks is how often one look begins again because somebody else has written in between.
+const mostLooks = 5
+
+// look looks at the run of marker m for a worker. The claim's id was never used before, and is used
+// for one function at most. After a claim of unknown outcome the record is read again: if it shows
+// that id, the claim is had.
+func look(ctx context.Context, s runlink.Steps, m marker, id string, ttl time.Duration) (looked, error) {
+	if s.Now().Before(m.due) {
+		return looked{next: m.due}, nil
+	}
+	for range mostLooks {
+		sight, err := s.Look(ctx, m.key)
+		if err != nil {
+			return looked{}, err
+		}
+		switch sight.Standing {
+		case runlink.Absent, runlink.Open, runlink.Ended:
+			if moved, err := unmark(ctx, s, sight, m); err != nil || !moved {
+				return looked{}, err
+			}
+			continue
+		case runlink.Held: // by hand, and none of a worker's business until that ends
+			return looked{next: sight.Next}, nil
+		}
+		if s.Now().Before(sight.Next) && sight.ClaimID != id {
+			return looked{next: sight.Next}, nil
+		}
+		c, moved, err := s.Claim(ctx, sight, id, ttl)
+		switch {
+		case errors.Is(err, lease.ErrUnknownOutcome): // the record tells, and no function has begun
+		case err != nil:
+			return looked{}, err
+		case moved:
+		case c.Ended:
+			return looked{}, deleteMarker(ctx, s, m) // its revision was known before that end
+		case c.Lease == nil:
+			return looked{next: c.Next}, nil
+		default:
+			return looked{claim: &claim{c, sight, m}}, nil
+		}
+	}
+	return looked{next: s.Now()}, nil
+}
