@@ -24,6 +24,10 @@ func (m runSteps) Store() (backend.Backend, string) { return m.backend, m.namesp
 
 func (m runSteps) Now() time.Time { return m.clock.Now() }
 
+func (m runSteps) AfterFunc(d time.Duration, f func()) (stop func() bool) {
+	return m.clock.AfterFunc(d, f)
+}
+
 func (m runSteps) Look(ctx context.Context, key string) (runlink.Sight, error) {
 	err := m.checkKey(key)
 	if err == nil {

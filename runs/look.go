@@ -10,10 +10,11 @@ import (
 )
 
 // looked is what a look at a marker came to: a claim, or when to look again. Neither: the marker is
-// gone, or was written by another since, which the next listing tells.
+// gone, or was written by another since, which the next listing tells; or its run was not wanted.
 type looked struct {
-	claim *claim
-	next  time.Time
+	claim    *claim
+	next     time.Time
+	unwanted string // the task of a run that could have been claimed, and was not wanted
 }
 
 // claim is a claim, and the marker by which it was found. The revision of the marker was known
@@ -31,6 +32,12 @@ const mostLooks = 5
 // for one function at most. After a claim of unknown outcome the record is read again: if it shows
 // that id, the claim is had.
 func look(ctx context.Context, s runlink.Steps, m marker, id string, ttl time.Duration) (looked, error) {
+	return lookIf(ctx, s, m, id, func(string) (time.Duration, bool) { return ttl, true })
+}
+
+// lookIf is look for whoever wants the runs of some tasks alone. wants tells whether a run of a
+// task is wanted now, and for how long it is claimed.
+func lookIf(ctx context.Context, s runlink.Steps, m marker, id string, wants func(task string) (ttl time.Duration, ok bool)) (looked, error) {
 	if s.Now().Before(m.due) {
 		return looked{next: m.due}, nil
 	}
@@ -50,6 +57,10 @@ func look(ctx context.Context, s runlink.Steps, m marker, id string, ttl time.Du
 		}
 		if s.Now().Before(sight.Next) && sight.ClaimID != id {
 			return looked{next: sight.Next}, nil
+		}
+		ttl, wanted := wants(sight.Task)
+		if !wanted {
+			return looked{unwanted: sight.Task}, nil
 		}
 		c, moved, err := s.Claim(ctx, sight, id, ttl)
 		switch {

@@ -20,8 +20,9 @@ type Steps interface {
 	// Store is where the entries of runs lie, beside the records. Both begin with the namespace.
 	Store() (b backend.Backend, namespace string)
 
-	// Now is the Manager's time.
+	// Now and AfterFunc are those of the Manager's clock.
 	Now() time.Time
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
 
 	// Look reads the record of a key.
 	Look(ctx context.Context, key string) (Sight, error)
