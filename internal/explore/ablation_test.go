@@ -63,8 +63,8 @@ var ablations = []ablation{
 	{
 		"a refusal that nothing contradicts is believed", patched.Patch{
 			File: "settle.go",
-			Old:  "case acquires && (expiresAfter(r.AcquiredAt) || r.Prev != nil && r.Version > 1 && expiresAfter(r.Prev.AcquiredAt)):",
-			New:  "case false && expiresAfter(r.AcquiredAt):",
+			Old:  "case acquires && (notWritten || w.isRetained(r.FirstSeenAt)) && (expiresAfter(r.AcquiredAt) || r.Prev != nil && r.Version > 1 && expiresAfter(r.Prev.AcquiredAt)):",
+			New:  "case false && notWritten && expiresAfter(r.AcquiredAt):",
 		},
 		"two leases follow an acquire", outcomeKnown,
 	},
