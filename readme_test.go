@@ -26,7 +26,29 @@ func TestTheProgramInTheDocumentationIsTheOneInExamples(t *testing.T) {
 	}
 }
 
-// TestEveryBlockOfTheREADMECompiles: a block is a whole program, or imports and statements.
+// aroundRuns is what the statements about runs leave out.
+const aroundRuns = `package main
+
+import (
+	"context"
+
+	"github.com/ailease/lease"
+	"github.com/ailease/lease/runs"
+)
+
+type Request struct{}
+
+type Result struct{}
+
+func summarize(context.Context, Request) (Result, error) { return Result{}, nil }
+
+func main() {}
+
+func example(ctx context.Context, m *lease.Manager, in Request) {
+`
+
+// TestEveryBlockOfTheREADMECompiles: a block is a whole program, imports and statements, or the
+// statements about runs.
 func TestEveryBlockOfTheREADMECompiles(t *testing.T) {
 	blocks := strings.Split(textOf(t, "README.md"), "```go\n")[1:]
 	if len(blocks) < 2 {
@@ -34,7 +56,11 @@ func TestEveryBlockOfTheREADMECompiles(t *testing.T) {
 	}
 	for i, block := range blocks {
 		block, _, _ = strings.Cut(block, "```")
-		if !strings.HasPrefix(block, "package ") {
+		switch {
+		case strings.HasPrefix(block, "package "):
+		case !strings.HasPrefix(block, "import "):
+			block = aroundRuns + block + "\t_, _, _, _ = l, started, result, err\n}\n"
+		default:
 			imports, statements, _ := strings.Cut(block, "\n)\n")
 			block = "package main\n\nimport \"context\"\n\n" + imports + "\n)\n\n" +
 				"func main() {\n\tctx := context.Background()\n" + statements + "\t_, _ = store, err\n}\n"

@@ -52,6 +52,7 @@ func run(ctx context.Context) error {
 		return summary{len(strings.Fields(in.Text))}, nil
 	})
 	working, done := context.WithCancel(ctx)
+	defer done()
 	worked := make(chan error, 1)
 	go func() { worked <- r.Work(working) }() // or in another program
 
