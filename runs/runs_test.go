@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/runs"
 )
@@ -253,7 +254,21 @@ func TestTheDeadlineOfTheWhole(t *testing.T) {
 	})
 }
 
-// A store that was closed ends the work; one that lists nothing has none.
+// A TTL that the Manager does not grant is told, and not tried for ever.
+func TestWorkWithATTLThatIsNotGranted(t *testing.T) {
+	inBubble(t, func(t *testing.T, m *lease.Manager) {
+		r := runs.New(m)
+		task := double
+		task.TTL = time.Millisecond
+		task.Handle(r, twice)
+		mustStart(t, task, r, "k", request{1}, nil)
+		if err := r.Work(t.Context()); !errors.Is(err, lease.ErrInvalid) {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+// A store that was closed ends the work.
 func TestWorkOfAClosedStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
@@ -267,8 +282,8 @@ func TestWorkOfAClosedStore(t *testing.T) {
 		go func() { ended <- r.Work(t.Context()) }()
 		time.Sleep(time.Second)
 		store.Close()
-		if err := <-ended; err == nil {
-			t.Error("no error")
+		if err := <-ended; !errors.Is(err, backend.ErrClosed) {
+			t.Errorf("error is %v", err)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
 )
 
@@ -68,8 +69,8 @@ type ending struct {
 // ([backend.PrefixWatcher]), else within 5 seconds. A store that is away is asked again until ctx
 // ends.
 //
-// Errors: [backend.ErrClosed] if the store was closed, and errors.ErrUnsupported if it is no
-// [backend.Lister].
+// Errors: [backend.ErrClosed] if the store was closed; errors.ErrUnsupported if it is no
+// [backend.Lister]; [lease.ErrInvalid] if the TTL of a task is less than the Manager allows.
 func (r *Runner) Work(ctx context.Context) error {
 	b, namespace := r.steps.Store()
 	lister, ok := backend.As[backend.Lister](b)
@@ -133,7 +134,7 @@ func (w *worker) work(ctx context.Context) (err error) {
 				shutdown(err)
 			}
 		case e := <-w.ended:
-			if w.free++; errors.Is(e.err, backend.ErrClosed) {
+			if w.free++; errors.Is(e.err, backend.ErrClosed) || errors.Is(e.err, lease.ErrInvalid) {
 				err = e.err
 				shutdown(err)
 			}
