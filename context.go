@@ -58,8 +58,8 @@ func Token(ctx context.Context, key string) (uint64, error) {
 }
 
 // Save stores v as the checkpoint of the innermost lease: JSON of up to 64 KiB, in place of the
-// checkpoint before. If this attempt does not end, the next one finds it with [Load]. Save also
-// extends the lease, and costs one write.
+// checkpoint before. The next attempt finds it with [Load], after a failure too. It goes when the
+// lease completes. Save also extends the lease, and costs one write.
 //
 // Once the function's context has ended, because the caller has gone, Save still works for as long
 // as the lease is held. So a loop looks at ctx.Err() itself. Before that, the end of a derived

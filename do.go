@@ -49,8 +49,9 @@ type DoOptions struct {
 //
 //  1. Callers with one key share one run. The first acquires the lease and runs work; the others
 //     wait, on whichever host they are. All of them get the same value, the first too, as decoded
-//     from the JSON that was stored. A result that cannot be stored, such as one above 256 KiB, or
-//     not decoded, is a permanent failure with code "result".
+//     from the JSON that was stored; a variable that work sets tells who ran it. A result that
+//     cannot be stored, such as one above 256 KiB, or not decoded, is a permanent failure with code
+//     "result".
 //  2. A failure is shared by those who were waiting. Whoever calls later tries again, unless work
 //     marked its error [Permanent]. With AtMostOnce a failure is permanent unless work marked its
 //     error [Retryable]. All of them get an error that is [ErrFailed], of which [Code] tells the
@@ -111,7 +112,6 @@ func Do[T any](ctx context.Context, m *Manager, key string, opts *DoOptions, wor
 }
 
 // Exec is [Do] for work without a result. A lease that was completed with a result serves as well.
-// A nil error does not tell who did the work; a variable that work sets does.
 func Exec(ctx context.Context, m *Manager, key string, opts *DoOptions, work func(ctx context.Context) error) error {
 	if work == nil {
 		return &Error{Op: "do", Key: key, Err: &FieldError{"work", "must not be nil"}}

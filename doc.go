@@ -37,7 +37,7 @@
 // the lease does. [Save] and [Load] keep a checkpoint for the next attempt, [Progress] shows others
 // how far the work is, and [Token] guards what the work writes.
 //
-// Work that does not fit into a function is done by hand; see the example of [Manager.Acquire].
+// Work that does not fit into a function is done by hand; see example_byhand_test.go.
 // [Manager.CheckLock] is for short work that must not be done twice, and has no result. [KeyOf]
 // makes a key of the arguments of a tool call. Package backends opens a store by its URL, and
 // package leasetest helps tests. This package imports the standard library alone.
@@ -45,7 +45,8 @@
 // # Three traps to know on day one
 //
 //   - A key stands for one piece of work, done once. Do with the key "report" gives today's report
-//     tomorrow too. Put what tells the work apart into the key: "report_2026-11-24".
+//     tomorrow too. Put what tells the work apart into the key, and look that it is not empty:
+//     "report_2026-11-24". A key has 1 to 256 characters, none of them a control character.
 //   - A caller who goes away stops the work. If a client hangs up, the context of its HTTP request
 //     ends, and so does the function's; the lease is released, and the next caller begins again.
 //     With [DoOptions].Finish the work goes on.
@@ -75,8 +76,8 @@
 //
 // No lease stops a holder that works on past its deadline: a machine may be suspended between two
 // instructions. A resource that remembers the greatest fencing token it has seen, and refuses
-// smaller ones, is safe also from a holder that does not know yet that it lost the lease. The
-// example of [Token] does so in SQL.
+// smaller ones, is safe also from a holder that does not know yet that it lost the lease:
+// example_fencing_test.go does so in SQL.
 //
 // # Clocks
 //

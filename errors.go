@@ -61,7 +61,7 @@ type Error struct {
 	Op    string // what was tried: "acquire", "extend", "do", ...
 	Key   string
 	Err   error // wraps one of the errors above, or the context's
-	Lease Lease // how it stands, as far as that was read from the store; its State is "" if it was not
+	Lease Lease // how it stands, as far as it was read from the store, else its State is ""; RetryAfter is for ErrInProgress
 }
 
 func (e *Error) Error() string {

@@ -54,9 +54,9 @@ type AcquireOptions struct {
 	// the key or the message: two workers with one nonce would both hold the lease.
 	Nonce string
 
-	// Input is what the work is about: any value that [KeyOf] takes, a []byte for a raw body. If
-	// the key is known with other input, Acquire returns [ErrInputMismatch]: somebody uses one key
-	// for two things. Only a hash of it is stored.
+	// Input is what the work is about: any value that [KeyOf] takes, compared as canonical JSON, or
+	// a []byte for a raw body, compared by its bytes. If the key is known with other input, Acquire
+	// returns [ErrInputMismatch]: one key is used for two things. Only a hash is stored.
 	Input     any
 	InputHash string // if the caller has it; not with Input; up to 256 bytes
 

@@ -26,7 +26,7 @@ type state struct {
 // read returns the state of name, with proof that it is the newest:
 //
 //   - One replica: the only server that can answer is right.
-//   - Several: a fence that many reads share, see round.go.
+//   - Several: a fence that many reads share, see read_proved.go.
 //   - Several, and no server but the leader answers reads, or the servers are older than 2.14: a
 //     fence for each name, see compare.go.
 func (s *Store) read(ctx context.Context, name string) (state, error) {
