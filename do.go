@@ -16,8 +16,7 @@ type DoOptions struct {
 	TTL time.Duration
 
 	// Grace is how much time the function gets to stop, if the lease could not be extended, before
-	// another can take it over. From 1 ms to a third of the TTL; a tenth, but at most a second,
-	// unless set.
+	// another can take it over. 1 ms to a third of the TTL; unless set a tenth, at most a second.
 	Grace time.Duration
 
 	Metadata  json.RawMessage // as in [AcquireOptions], like the next two
@@ -25,8 +24,7 @@ type DoOptions struct {
 	Retention time.Duration
 
 	// Attempts is how many failures during the call, whoever has them, end it: until then who
-	// failed, and those who wait, try again with exponential back-off. 0 and 1: the first failure
-	// is shared, and only later callers try again.
+	// failed, and those who wait, try again, after ever longer pauses. 0: the first is shared.
 	Attempts int
 
 	AtMostOnce  bool // as in [AcquireOptions]; a failure is permanent unless marked [Retryable]
@@ -34,14 +32,11 @@ type DoOptions struct {
 	Replace     bool // as in [AcquireOptions]; asked for once, not after Do has waited
 	NoWait      bool // returns [ErrInProgress] at once if another holds the key, and leaves it
 
-	// Finish keeps the function's context alive when the caller's ends, as if a client hangs up,
-	// and Do goes on too until the function returns. Only a caller who waits for another's work
-	// stops waiting.
+	// Finish keeps the function's context alive when the caller's ends, as if a client hangs up: Do
+	// goes on until the function returns. Who waits for another's work stops waiting.
 	Finish bool
 
-	// ErrorText stores the first 1024 bytes of the error's text, for all who may read the lease,
-	// beside its code and SHA-256.
-	ErrorText bool
+	ErrorText bool // stores the first 1024 bytes of the error's text too, for all who may read the lease
 }
 
 // Do runs work under the lease of key, once among all who call it with that key, and returns its

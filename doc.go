@@ -82,6 +82,6 @@
 // # Clocks
 //
 // Deadlines are wall-clock times. The Managers of one store must have clocks that agree within
-// [WithClockSkew]. A clock that was far ahead can write a lease that lasts too long. Such a lease
-// is logged once, as clock_suspect; [Manager.Forget] and [Manager.ForgetLock] remove it.
+// [WithClockSkew]. A clock that was far ahead can write a lease that lasts too long. It is
+// logged once, as clock_suspect, and [Manager.Forget] removes it.
 package lease

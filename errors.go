@@ -164,9 +164,8 @@ func (e *marked) standing() mark { return e.mark }
 // the same. The text and the chain of err stay as they are. Permanent(nil) is nil.
 func Permanent(err error) error { return markAs(err, permanent) }
 
-// Retryable marks the error of a function under [Do]: nothing was done, and whoever calls next may
-// try again, also under AtMostOnce; without, that is the default. The text and the chain of err
-// stay as they are. Retryable(nil) is nil.
+// Retryable marks err as [Permanent] does: nothing was done, and whoever calls next may try again,
+// also under AtMostOnce; without, that is the default.
 func Retryable(err error) error { return markAs(err, retryable) }
 
 func markAs(err error, m mark) error {

@@ -60,12 +60,8 @@ type AcquireOptions struct {
 	Input     any
 	InputHash string // if the caller has it; not with Input; up to 256 bytes
 
-	// Retention is how long the lease stays readable once it has ended. 0: the Manager's, 7 days
-	// unless set. At least a minute, at most [WithMaxRetention].
-	Retention time.Duration
-
-	// RetryFailed acquires anew also what has failed for good, or what AtMostOnce leaves alone.
-	RetryFailed bool
+	Retention   time.Duration // how long its end stays readable: a minute to [WithMaxRetention]; 0: 7 days, or the Manager's
+	RetryFailed bool          // acquires anew also what has failed for good, or what AtMostOnce leaves alone
 
 	// AtMostOnce is for work that must rather stay undone than be done twice. The lease is not
 	// taken over: past its deadline it reads as failed, with code "expired", and its holder may
@@ -109,11 +105,8 @@ type ExtendOptions struct {
 	// Checkpoint is what the next attempt shall know if this one does not end: JSON of up to
 	// 64 KiB, in place of the checkpoint before. nil leaves it as it is. It is kept until the lease
 	// completes, or the key is forgotten or replaced.
-	Checkpoint json.RawMessage
-
-	// CheckpointSeq orders the checkpoints of a lease that may overtake each other on their way:
-	// unless it is above that of the one that stands, Extend changes nothing. 0 for no order.
-	CheckpointSeq uint64
+	Checkpoint    json.RawMessage
+	CheckpointSeq uint64 // orders those that may overtake each other: unless it is above the last, Extend changes nothing; 0: no order
 }
 
 // Completion is how a lease ends well. Its result, like all JSON that a lease keeps, has at most
@@ -125,11 +118,10 @@ type Completion struct {
 
 // Failure is how a lease ends badly.
 type Failure struct {
-	Code string // for programs to branch on, up to 128 bytes unless set otherwise; required
-	Hash string // up to 256 bytes; stored as given, to recognise an error without storing its text
-	Text string // up to 1024 bytes, for people; think of what an error's text may give away
-
-	Retryable bool // whoever asks next acquires the lease anew; else the failure stands
+	Code      string // for programs to branch on, up to 128 bytes unless set otherwise; required
+	Hash      string // up to 256 bytes; stored as given, to recognise an error without storing its text
+	Text      string // up to 1024 bytes, for people; think of what an error's text may give away
+	Retryable bool   // whoever asks next acquires the lease anew; else the failure stands
 }
 
 // DecodeResult decodes the result of a completed lease into v, a pointer. A *struct{} takes any

@@ -12,11 +12,7 @@ import (
 type LockOptions struct {
 	TTL      time.Duration   // how long the key stays locked; as in [AcquireOptions]
 	Metadata json.RawMessage // as in [AcquireOptions]
-
-	// Nonce makes the call safe to repeat: as long as the key is locked by a call with this nonce,
-	// a call with the same nonce is told again that it locked the key. Up to 256 bytes, random for
-	// each call.
-	Nonce string
+	Nonce    string          // makes the call safe to repeat as long as the key is locked; as in [AcquireOptions]
 }
 
 // Lock is what is known of a locked key at the time of a call. It is a copy.

@@ -55,9 +55,9 @@ func defaults() settings {
 // WithClock sets the clock; the default is [SystemClock]. For tests.
 func WithClock(c Clock) Option { return func(s *settings) { s.clock = c } }
 
-// WithLogger sets where the Manager logs the events of leases, each at the level that stands at its
+// WithLogger sets where the Manager logs the events of leases, each at the level of its
 // [EventKind]; nowhere unless set. Lease ids and payloads are never logged. The logger is called as
-// observers are; see [WithObserver].
+// observers are.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) { s.logger, s.logs = l, true }
 }
@@ -103,8 +103,7 @@ func WithMaxRetention(d time.Duration) Option { return func(s *settings) { s.max
 // adjusted. An expired lease is taken over that much later than its deadline.
 func WithClockSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
 
-// WithRetryAfter sets the longest that [Lease].RetryAfter tells a poller to wait; 5 seconds unless
-// set, at least 1 second.
+// WithRetryAfter limits [Lease].RetryAfter; 5 seconds unless set, at least one.
 func WithRetryAfter(d time.Duration) Option { return func(s *settings) { s.retryAfter = d } }
 
 // WithMaxKeyChars limits the code points of a key; 256 unless set, the most.
