@@ -136,6 +136,7 @@ func (s *search) follow(b branch) {
 }
 
 func TestEveryScheduleOfTheProtocol(t *testing.T) {
+	t.Parallel() // with those who wait
 	for _, r := range rows {
 		if r.long && !*long {
 			continue

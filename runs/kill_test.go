@@ -162,6 +162,7 @@ func (p *process) waitFor(t *testing.T, step, runs int) {
 // TestKilledWorkers kills worker processes in the middle of their runs. Others finish the runs from
 // their checkpoints, and no attempt writes after another has begun.
 func TestKilledWorkers(t *testing.T) {
+	t.Parallel()
 	for _, store := range []struct {
 		name string
 		url  func(t *testing.T) string
@@ -170,6 +171,7 @@ func TestKilledWorkers(t *testing.T) {
 		{"nats", func(t *testing.T) string { return natstest.StartCluster(t).URL() + "?replicas=3" }},
 	} {
 		t.Run(store.name, func(t *testing.T) {
+			t.Parallel()
 			url, table := store.url(t), filepath.Join(t.TempDir(), "steps.db")
 			s, err := backends.Open(t.Context(), url)
 			if err != nil {
