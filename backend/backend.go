@@ -10,8 +10,9 @@
 //
 // # Optional capabilities
 //
-// A backend may do more: [Lister], [Watcher], [PrefixWatcher], and io.Closer for one that holds
-// files or connections. Callers look for a capability with [As], which also looks inside wrappers:
+// A backend may do more: [Lister], [Watcher], [PrefixWatcher], [Journal], and io.Closer for one
+// that holds files or connections. Callers look for a capability with [As], which also looks inside
+// wrappers:
 //
 //	if l, ok := backend.As[backend.Lister](b); ok { ... }
 //

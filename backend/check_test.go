@@ -3,6 +3,7 @@ package backend_test
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,8 @@ import (
 func TestLimits(t *testing.T) {
 	longest := strings.Repeat("k", backend.MaxKeyBytes)
 	largest := make([]byte, backend.MaxValueBytes)
+	one := []backend.JournalEntry{{Stream: "s", Keep: time.Second}}
+	appended := func(e backend.JournalEntry) error { return backend.CheckAppend([]backend.JournalEntry{e}) }
 	for _, tt := range []struct {
 		name string
 		err  error
@@ -41,6 +44,27 @@ func TestLimits(t *testing.T) {
 		{"a prefix that ends within a character", backend.CheckPrefix("\xc3"), ""},
 		{"the longest prefix", backend.CheckPrefix(longest), ""},
 		{"a prefix one byte too long", backend.CheckPrefix(longest + "k"), "prefix has 1281 bytes, limit 1280"},
+
+		{"no entries", backend.CheckAppend(nil), ""},
+		{"the most entries", backend.CheckAppend(slices.Repeat(one, backend.MaxJournalBatch)), ""},
+		{"the longest stream and id, the largest data and the longest keep", appended(backend.JournalEntry{Stream: longest, ID: longest[:64], Data: largest[:64<<10], Keep: math.MaxInt64}), ""},
+		{"an entry of the shortest keep, with a position", appended(backend.JournalEntry{Stream: "s", Keep: 1, Position: 1}), ""},
+		{"one entry too many", backend.CheckAppend(slices.Repeat(one, backend.MaxJournalBatch+1)), "append has 1001 entries, limit 1000"},
+		{"an entry without a stream", appended(backend.JournalEntry{Keep: 1}), "stream is empty"},
+		{"a stream one byte too long", appended(backend.JournalEntry{Stream: longest + "k", Keep: 1}), "stream has 1281 bytes, limit 1280"},
+		{"a stream that is not UTF-8", appended(backend.JournalEntry{Stream: "secret\xff", Keep: 1}), "stream of 7 bytes is not valid UTF-8"},
+		{"an id one byte too long", appended(backend.JournalEntry{Stream: "s", ID: longest[:65], Keep: 1}), "id has 65 bytes, limit 64"},
+		{"an id that is not UTF-8", appended(backend.JournalEntry{Stream: "s", ID: "secret\xff", Keep: 1}), "id of 7 bytes is not valid UTF-8"},
+		{"data one byte too large", appended(backend.JournalEntry{Stream: "s", Data: largest[:64<<10+1], Keep: 1}), "data has 65537 bytes, limit 65536"},
+		{"an entry without a keep", appended(backend.JournalEntry{Stream: "s"}), "keep is 0s, must be positive"},
+		{"an entry with a negative keep", appended(backend.JournalEntry{Stream: "s", Keep: -1}), "keep is -1ns, must be positive"},
+		{"a bad entry among good ones", backend.CheckAppend([]backend.JournalEntry{one[0], {}}), "entry 2 of 2: invalid argument: stream is empty"},
+
+		{"the smallest page", backend.CheckPage(0, 1), ""},
+		{"the largest page, far away", backend.CheckPage(math.MaxInt, backend.MaxJournalBatch), ""},
+		{"a page before the first", backend.CheckPage(-1, 1), "offset is -1, must not be negative"},
+		{"a page of nothing", backend.CheckPage(0, 0), "limit is 0, must be at least 1"},
+		{"a page that is too large", backend.CheckPage(0, backend.MaxJournalBatch+1), "limit is 1001, must be at most 1000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			switch {

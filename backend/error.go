@@ -9,8 +9,8 @@ import (
 // text is made only when somebody reads it: a lost compare-and-set is an everyday answer.
 type Error struct {
 	Store string // the backend's package: "sqlite", "natskv"
-	Op    string // "get", "compare-and-set", "compare-and-delete", "list" or "watch"
-	Key   string // or the prefix of a listing
+	Op    string // "get", "compare-and-set", "append", "read stream", or the like for other methods
+	Key   string // or the prefix of a listing, or a stream: of an Append, the first entry's
 	Err   error  // wraps one of the errors of this package, or is what the store said
 }
 

@@ -1,16 +1,18 @@
 package conformance
 
 import (
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/ailease/lease/backend"
 )
 
-// Run checks every promise of [backend.Backend], and of [backend.Lister], [backend.Watcher] and
-// io.Closer where [backend.As] finds them. Each property opens a store of its own: open returns an
-// empty one that nobody else uses, and leaves its closing to t.Cleanup. One property closes its
-// store, which t.Cleanup then closes a second time. A property whose store hangs opens another.
+// Run checks every promise of [backend.Backend], and of [backend.Lister], [backend.Watcher],
+// [backend.Journal] and io.Closer where [backend.As] finds them. Each property opens a store of its
+// own: open returns an empty one that nobody else uses, and leaves its closing to t.Cleanup. Two
+// properties close their store, which t.Cleanup then closes a second time. A property whose store
+// hangs opens another. The functions given to Run are called one at a time.
 //
 // The options add properties that need more than a constructor can give.
 func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) {
@@ -19,17 +21,17 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) 
 		o(&extra)
 	}
 	pace := &pace{least: extra.least}
-	for _, p := range properties {
-		if !extra.allow(p.needs) {
-			continue
-		}
+	var calls sync.Mutex // of the functions that the caller has given
+	check := func(p property) {
 		t.Run(p.name, func(t *testing.T) {
 			o := &opened{pace: pace, gaveUp: func() bool { return t.Failed() || t.Skipped() }}
 			tr := &trial{opened: o, t: t, p: &p}
 			isOpen := tr.watchCleanup()
 			o.renew = func() {
+				calls.Lock()
+				defer calls.Unlock()
 				o.first = open(t)
-				if extra.second != nil && (p.needs == secondHandle || p.needs == closer) {
+				if extra.second != nil && p.needs&(secondHandle|closer) != 0 {
 					o.second = extra.second(t, o.first)
 				}
 			}
@@ -37,12 +39,28 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend, opts ...Option) 
 			if !p.applies(o.first) {
 				t.Skipf("the backend does not have this optional capability: %s", p.promise)
 			}
-			if p.needs == crash {
-				o.reopen = func(crashed backend.Backend) backend.Backend { return extra.reopen(t, crashed) }
+			if p.needs&crash != 0 {
+				o.reopen = func(crashed backend.Backend) backend.Backend {
+					calls.Lock()
+					defer calls.Unlock()
+					return extra.reopen(t, crashed)
+				}
 			}
 			isOpen()
 			tr.run()
 		})
+	}
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	for _, p := range properties {
+		if extra.allow(p.needs) && !p.waits {
+			check(p)
+		}
+	}
+	for _, p := range properties {
+		if extra.allow(p.needs) && p.waits {
+			waiting.Go(func() { check(p) })
+		}
 	}
 }
 
@@ -79,5 +97,5 @@ func WithPatience(least time.Duration) Option {
 }
 
 func (e *extras) allow(c capability) bool {
-	return (c != secondHandle || e.second != nil) && (c != crash || e.reopen != nil)
+	return (c&secondHandle == 0 || e.second != nil) && (c&crash == 0 || e.reopen != nil)
 }

@@ -15,25 +15,43 @@ import (
 // everyProperty is for a promise on which all of them rest.
 var everyProperty = conformance.Names()
 
+// everyJournal are the properties of journals.
+var everyJournal = slices.DeleteFunc(conformance.Names(), func(p string) bool { return !strings.HasPrefix(p, "journal") })
+
 // everyWatch are the properties that end a watch.
 var everyWatch = slices.DeleteFunc(conformance.Names(), func(p string) bool {
 	return !strings.Contains(p, "watch") && p != "limits" && p != "aliasing" && p != "whole states" && p != "list while writing" && p != "closed"
 })
 
-// TestTheContractIsWhole compares the table of promises with backend.go and prefix.go: none is
-// missing.
+// TestTheContractIsWhole compares the table of promises with backend.go, prefix.go and journal.go:
+// none is missing.
 func TestTheContractIsWhole(t *testing.T) {
 	var doc []string
-	var decls []ast.Decl
-	for _, name := range []string{"backend.go", "prefix.go"} {
-		f, err := parser.ParseFile(token.NewFileSet(), "../backend/"+name, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		doc = append(doc, f.Doc.Text())
-		decls = append(decls, f.Decls...)
+	for _, name := range []string{"backend.go", "prefix.go", "journal.go"} {
+		doc = append(doc, sayings(t, "../backend/"+name)...)
 	}
-	for _, d := range decls {
+	rest := strings.Join(strings.Fields(strings.NewReplacer("[", "", "]", "", "# ", "").Replace(strings.Join(doc, " "))), " ")
+	for _, p := range contract {
+		after, ok := strings.CutPrefix(rest, p.sentence)
+		if !ok {
+			t.Fatalf("the table says %q, package backend:\n%.200s", p.sentence, rest)
+		}
+		rest = strings.TrimSpace(after)
+	}
+	if rest != "" {
+		t.Errorf("package backend says more than the table:\n%s", rest)
+	}
+}
+
+// sayings are the documentation of the package and of its types in a file.
+func sayings(t *testing.T, file string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := []string{f.Doc.Text()}
+	for _, d := range f.Decls {
 		if _, ok := d.(*ast.FuncDecl); ok {
 			continue // helpers, with tests of their own
 		}
@@ -49,17 +67,7 @@ func TestTheContractIsWhole(t *testing.T) {
 			return true
 		})
 	}
-	rest := strings.Join(strings.Fields(strings.NewReplacer("[", "", "]", "", "# ", "").Replace(strings.Join(doc, " "))), " ")
-	for _, p := range contract {
-		after, ok := strings.CutPrefix(rest, p.sentence)
-		if !ok {
-			t.Fatalf("the table says %q, the package:\n%.200s", p.sentence, rest)
-		}
-		rest = strings.TrimSpace(after)
-	}
-	if rest != "" {
-		t.Errorf("the package says more than the table:\n%s", rest)
-	}
+	return doc
 }
 
 // TestEveryPromiseIsChecked prints which property checks each sentence of the interface, and which

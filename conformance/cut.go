@@ -131,7 +131,7 @@ func cutShort(s *subject, t *rapid.T) {
 			s.settle(w.key)
 			continue
 		}
-		s.later = append(s.later, lateLook{s, w})
+		s.later = append(s.later, lateLook{s, func(s *subject) { w.judge(s, s.get(w.key)) }})
 	}
 }
 
@@ -196,10 +196,10 @@ func (w *cutWrite) judge(s *subject, e backend.Entry) {
 	}
 }
 
-// lateLook is at a key of a case that is over, when a store has had time to change its mind.
+// lateLook is at what a case that is over has left, when a store has had time to change its mind.
 type lateLook struct {
 	of    *subject
-	write *cutWrite
+	judge func(s *subject)
 }
 
 // lastLook is the case that comes after all others of a property.
@@ -210,6 +210,6 @@ func (o *opened) lastLook(s *subject) {
 	time.Sleep(min(max(generous*o.pace.longestOf(aCall), 50*time.Millisecond), o.pace.least))
 	for _, l := range o.later {
 		s.id, s.steps = l.of.id, slices.Clone(l.of.steps)
-		l.write.judge(s, s.get(l.write.key))
+		l.judge(s)
 	}
 }

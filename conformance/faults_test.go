@@ -135,6 +135,7 @@ func closable(answer error) func(s *memory.Store, f *fork) {
 		}
 		f.close = func() error { end(); return nil }
 		f.second = func() backend.Backend { return &fork{Store: s} }
+		closableJournal(s, f, life)
 		f.get = func(ctx context.Context, key string) (backend.Entry, error) {
 			if err := ended(); err != nil {
 				return backend.Entry{}, err

@@ -36,15 +36,16 @@ type Faults struct {
 }
 
 // Faulty is a backend with bad days, for tests of what is built on one. It passes calls on to
-// another, and has some of them meet faults, drawn from a seed. It lists and watches keys and
-// prefixes if the other does, which [backend.As] finds. It is safe for concurrent use.
+// another, and has some of them meet faults, drawn from a seed. It lists, watches keys and
+// prefixes, and has a journal if the other does, which [backend.As] finds. It is safe for
+// concurrent use.
 type Faulty struct {
 	faults Faults
 	late   sync.WaitGroup
 
 	mu       sync.Mutex
 	random   *rand.Rand // for the three methods of a Backend
-	reads    *rand.Rand // for listings and watches: whoever watches changes no other call's faults
+	reads    *rand.Rand // for the other calls: whoever watches changes no other call's faults
 	injected map[string]int
 	healed   bool
 	older    map[string]backend.Entry // a state of each key that was read, for Stale
@@ -109,7 +110,7 @@ func (f *Faults) table() []chance {
 }
 
 // draw returns what a call meets, and for how long something is delayed. The fault is counted under
-// its name, with the call before it if it is a listing or a watch.
+// its name, with the call before it if it is not one of the three methods.
 func (f *Faulty) draw(random *rand.Rand, call string) (kind, time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,7 +129,8 @@ func (f *Faulty) draw(random *rand.Rand, call string) (kind, time.Duration) {
 }
 
 // Injected returns how many faults of each kind there have been, under names such as "lost answer",
-// "list: lost answer", "watch: lost answer", "watch prefix: lost answer" and "crash".
+// "list: lost answer", "watch: lost answer", "watch prefix: lost answer", "append: lost answer",
+// "journal: refused" and "crash".
 func (f *Faulty) Injected() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

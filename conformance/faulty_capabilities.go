@@ -9,20 +9,30 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Unwrap returns what [backend.As] is to look at behind f. It lists if the store lists, and watches
-// keys and prefixes if the store does, and all of that has bad days:
+// Unwrap returns what [backend.As] is to look at behind f. It lists, watches keys and prefixes, and
+// has a journal if the store does, and all of that has bad days:
 //
 //   - Refused: the call fails with backend.ErrUnavailable.
-//   - LostRequest, Late: the call fails with ErrInjected.
+//   - LostRequest, Late: the call fails with ErrInjected. A late Append is delivered within
+//     MaxDelay.
 //   - LostAnswer: the listing fails with ErrInjected after its first entry; the watch closes its
-//     channel after its first state.
-//   - Delay, Duplicate: the call begins up to MaxDelay later.
-//   - A crash: a running listing fails with ErrInjected, and a running watch closes its channel.
+//     channel after its first state. A call of the journal fails with ErrInjected; what it was to
+//     append is there.
+//   - Delay, Duplicate: the call begins up to MaxDelay later. No Append is delivered twice: entries
+//     without an id would stand there twice, which no journal may do.
+//   - A crash: a running listing and a call of the journal fail with ErrInjected. A running watch
+//     closes its channel.
 //
 // What else the store can do is found beneath, and has no faults.
 func (f *Faulty) Unwrap() backend.Backend {
 	store, _ := f.standing()
 	under := store
+	if _, ok := backend.As[backend.Journal](store); ok {
+		under = struct {
+			layer
+			faultyJournal
+		}{layer{f, under}, faultyJournal{f}}
+	}
 	if _, ok := backend.As[backend.PrefixWatcher](store); ok {
 		under = struct {
 			layer
@@ -59,7 +69,7 @@ func (f *Faulty) standing() (backend.Backend, context.Context) {
 	return f.store, f.life
 }
 
-// meet draws what a listing or a watch meets, and is the fault if that keeps the call from the
+// meet draws what a call of a capability meets, and is the fault if that keeps the call from the
 // store.
 func (f *Faulty) meet(ctx context.Context, call string) (kind, error) {
 	k, wait := f.draw(f.reads, call+": ")

@@ -18,25 +18,29 @@ import (
 func TestFaultyKeepsCapabilities(t *testing.T) {
 	store := memory.New()
 	for _, tt := range []struct {
-		name                            string
-		store                           backend.Backend
-		lists, watches, prefixes, close bool
+		name                                      string
+		store                                     backend.Backend
+		lists, watches, prefixes, journals, close bool
 	}{
-		{"all", store, true, true, true, true},
-		{"none", struct{ backend.Backend }{store}, false, false, false, false},
+		{"all", store, true, true, true, true, true},
+		{"none", struct{ backend.Backend }{store}, false, false, false, false, false},
 		{"it lists", struct {
 			backend.Backend
 			backend.Lister
-		}{store, store}, true, false, false, false},
+		}{store, store}, true, false, false, false, false},
 		{"it watches", struct {
 			backend.Backend
 			backend.Watcher
-		}{store, store}, false, true, false, false},
+		}{store, store}, false, true, false, false, false},
 		{"it watches prefixes", struct {
 			backend.Backend
 			backend.PrefixWatcher
-		}{store, store}, false, false, true, false},
-		{"another Faulty", conformance.NewFaulty(store, conformance.Faults{}, 2), true, true, true, true},
+		}{store, store}, false, false, true, false, false},
+		{"it has a journal", struct {
+			backend.Backend
+			backend.Journal
+		}{store, store}, false, false, false, true, false},
+		{"another Faulty", conformance.NewFaulty(store, conformance.Faults{}, 2), true, true, true, true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := conformance.NewFaulty(tt.store, conformance.Faults{}, 1)
@@ -48,6 +52,9 @@ func TestFaultyKeepsCapabilities(t *testing.T) {
 			}
 			if _, ok := backend.As[backend.PrefixWatcher](f); ok != tt.prefixes {
 				t.Errorf("a PrefixWatcher is found: %t, want %t", ok, tt.prefixes)
+			}
+			if _, ok := backend.As[backend.Journal](f); ok != tt.journals {
+				t.Errorf("a Journal is found: %t, want %t", ok, tt.journals)
 			}
 			if _, ok := backend.As[io.Closer](f); ok != tt.close {
 				t.Errorf("an io.Closer is found: %t, want %t", ok, tt.close)

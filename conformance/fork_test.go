@@ -22,6 +22,11 @@ type fork struct {
 
 	watchPrefix func(ctx context.Context, prefix string) (<-chan backend.Entry, error)
 
+	append  func(ctx context.Context, entries []backend.JournalEntry) error
+	stream  func(ctx context.Context, stream string, after uint64, limit int) ([]backend.JournalEntry, error)
+	newest  func(ctx context.Context, prefix string, before uint64, limit int) ([]backend.JournalEntry, error)
+	streams func(ctx context.Context, prefix string, offset, limit int) ([]backend.StreamInfo, int, error)
+
 	second func() backend.Backend // another handle; nil: the fork itself
 	reopen func() backend.Backend // the store after a crash; nil: the fork itself
 
@@ -68,6 +73,34 @@ func (f *fork) WatchPrefix(ctx context.Context, prefix string) (<-chan backend.E
 		return f.watchPrefix(ctx, prefix)
 	}
 	return f.Store.WatchPrefix(ctx, prefix)
+}
+
+func (f *fork) Append(ctx context.Context, entries []backend.JournalEntry) error {
+	if f.append != nil {
+		return f.append(ctx, entries)
+	}
+	return f.Store.Append(ctx, entries)
+}
+
+func (f *fork) ReadStream(ctx context.Context, stream string, after uint64, limit int) ([]backend.JournalEntry, error) {
+	if f.stream != nil {
+		return f.stream(ctx, stream, after, limit)
+	}
+	return f.Store.ReadStream(ctx, stream, after, limit)
+}
+
+func (f *fork) ReadNewest(ctx context.Context, prefix string, before uint64, limit int) ([]backend.JournalEntry, error) {
+	if f.newest != nil {
+		return f.newest(ctx, prefix, before, limit)
+	}
+	return f.Store.ReadNewest(ctx, prefix, before, limit)
+}
+
+func (f *fork) Streams(ctx context.Context, prefix string, offset, limit int) ([]backend.StreamInfo, int, error) {
+	if f.streams != nil {
+		return f.streams(ctx, prefix, offset, limit)
+	}
+	return f.Store.Streams(ctx, prefix, offset, limit)
 }
 
 func (f *fork) Close() error {

@@ -14,4 +14,4 @@ type mutant struct {
 	fault    func(s *memory.Store, f *fork)
 }
 
-var mutants = slices.Concat(ofWrites, ofManyWrites, ofConcurrency, ofHandles, ofKeys, ofValues, ofKeep, ofContexts, ofLists, ofLongLists, ofWatches, ofPrefixWatches, ofClosing)
+var mutants = slices.Concat(ofWrites, ofManyWrites, ofConcurrency, ofHandles, ofKeys, ofValues, ofKeep, ofContexts, ofLists, ofLongLists, ofWatches, ofPrefixWatches, ofClosing, ofJournals)

@@ -50,7 +50,7 @@ var ofBackends = []promise{
 		"keys folded by case",
 		"watch of keys without case",
 	}},
-	{sentence: "and no key has to do with its prefixes.", by: []string{"keys", "model", "each odd key", "watch prefixes"}, mutants: []string{
+	{sentence: "and no key has to do with its prefixes.", by: []string{"keys", "model", "each odd key", "watch prefixes", "journal and keys"}, mutants: []string{
 		"deletion of a key deletes what is below it",
 		"key prefix confused with key",
 		"keys that are folders, above which none is",
@@ -109,7 +109,7 @@ var ofBackends = []promise{
 		"two handles on one store that do not see each other",
 		"another handle does not see what has a keep",
 	}},
-	{sentence: "ErrNotFound if the key is absent.", by: []string{"absent", "conflict", "delete", "many writes", "keys", "invalid", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "crash", "list", "list while writing", "many conflicts", "each odd key", "limits"}, mutants: []string{
+	{sentence: "ErrNotFound if the key is absent.", by: []string{"absent", "conflict", "delete", "many writes", "keys", "invalid", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "crash", "list", "list while writing", "many conflicts", "each odd key", "limits", "journal and keys"}, mutants: []string{
 		"absence without an error",
 	}},
 	{sentence: "CompareAndSet writes value under key", by: everyProperty, mutants: []string{
@@ -171,7 +171,7 @@ var ofBackends = []promise{
 		"a value that is read after the call",
 		"an update's bytes shared with the caller",
 	}},
-	{sentence: "CompareAndDelete removes key", by: []string{"delete", "revisions", "many writes", "many conflicts", "keys", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "watch elsewhere", "crash", "list", "list while writing", "watch", "unread watch", "each odd key", "many keys", "closed", "limits", "watch prefix", "prefix watch under load", "prefix watch elsewhere"}, mutants: []string{
+	{sentence: "CompareAndDelete removes key", by: []string{"delete", "revisions", "many writes", "many conflicts", "keys", "model", "race to delete", "strangers", "ended context", "cut short", "two handles", "watch elsewhere", "crash", "list", "list while writing", "watch", "unread watch", "each odd key", "many keys", "closed", "limits", "watch prefix", "prefix watch under load", "prefix watch elsewhere", "journal and keys"}, mutants: []string{
 		"delete reported but not done",
 		"a deletion lost in a crash",
 		"a crash after which opening blocks",

@@ -2,7 +2,8 @@ package conformance_test
 
 import "slices"
 
-// promise is one sentence of backend.go, or a part of one that promises something of its own.
+// promise is one sentence of backend.go or journal.go, or a part of one that promises something of
+// its own.
 type promise struct {
 	sentence string
 
@@ -24,8 +25,9 @@ const (
 	advises  = "it speaks to a caller"
 )
 
-// contract is all that backend.go and prefix.go say of the package and its types, in their order.
-var contract = slices.Concat(ofPackage, ofEntries, ofBackends, ofCapabilities, ofPrefixWatcher)
+// contract is all that backend.go, prefix.go and journal.go say of the package and its types, in
+// their order.
+var contract = slices.Concat(ofPackage, ofEntries, ofBackends, ofCapabilities, ofPrefixWatcher, ofJournalEntries, ofJournalCalls)
 
 // ofPackage is what it says at the top.
 var ofPackage = []promise{
@@ -33,7 +35,7 @@ var ofPackage = []promise{
 	{sentence: "It is for those who write a store. Those who use leases want package lease, which builds the state machine on top of the three methods of Backend.", why: explains},
 	{sentence: "Package conformance proves an implementation against every promise that stands here.", why: explains},
 	{sentence: "A backend knows nothing of leases: it keeps opaque values under keys and changes them by compare-and-set.", why: explains},
-	{sentence: "Optional capabilities A backend may do more: Lister, Watcher, PrefixWatcher, and io.Closer for one that holds files or connections.", why: allows},
+	{sentence: "Optional capabilities A backend may do more: Lister, Watcher, PrefixWatcher, Journal, and io.Closer for one that holds files or connections.", why: allows},
 	{sentence: "Callers look for a capability with As, which also looks inside wrappers: if l, ok := backend.Asbackend.Lister(b); ok { ... }", why: advises},
 	{sentence: "A wrapper keeps the capabilities of the backend that it wraps by a method Unwrap() Backend. A wrapper that must intercept a capability implements it itself.", why: "it speaks to a wrapper"},
 }
@@ -118,7 +120,7 @@ var ofEntries = []promise{
 		"watches that share the changes they send",
 		"prefix watches that share what they send",
 	}},
-	{sentence: "Revision is greater than 0", by: []string{"list", "two handles", "list while writing", "long list", "closed"}, mutants: []string{
+	{sentence: "Revision is greater than 0", by: []string{"list", "two handles", "list while writing", "long list", "closed", "journal and keys"}, mutants: []string{
 		"list that shows the deleted at revision 0",
 		"a deleted key is found at revision 0",
 	}},

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"io"
+	"slices"
 
 	"pgregory.net/rapid"
 
@@ -26,10 +27,14 @@ type property struct {
 	needs   capability
 	each    func(s *subject, t *rapid.T) // for inputs that rapid draws, in a hundred cases
 	once    func(s *subject)             // for what takes its time
+	waits   bool                         // most of its time it waits: those that do run side by side
 }
 
 // properties are in the order in which a new backend best gets them right.
-var properties = []property{
+var properties = slices.Concat(ofBackends, ofJournals)
+
+// ofBackends are the properties of all that holds keys.
+var ofBackends = []property{
 	{name: "absent", promise: "a key that was never written is absent: Get and CompareAndDelete say ErrNotFound, CompareAndSet at a revision ErrConflict", each: absent},
 	{name: "create", promise: "CompareAndSet with expected 0 writes if the key is absent, and is a conflict if it is not", each: create},
 	{name: "update", promise: "CompareAndSet writes only if the key's revision is exactly the expected one", each: update},
@@ -45,7 +50,7 @@ var properties = []property{
 	{name: "limits", promise: "the longest key, the largest value and the longest keep are accepted, also all together", once: atTheLimits},
 	{name: "aliasing", promise: "the backend shares no value's bytes with its caller, on the way in or out", each: aliasing},
 	{name: "invalid", promise: "arguments outside the limits are refused with ErrInvalid, and nothing is written", once: invalid},
-	{name: "keep", promise: "an entry stays readable for its keep, for ever if that is 0, and every write sets it anew; revisions grow also across its end", once: keep},
+	{name: "keep", promise: "an entry stays readable for its keep, for ever if that is 0, and every write sets it anew; revisions grow also across its end", once: keep, waits: true},
 	{name: "long keeps", promise: "a keep of any length, up to the longest Duration, keeps the entry readable", each: longKeeps},
 	{name: "model", promise: "any sequence of calls behaves like a map with compare-and-set", each: model},
 	{name: "race to create", promise: "of concurrent calls that create one key, exactly one succeeds", each: raceToCreate},
@@ -82,29 +87,25 @@ var properties = []property{
 	{name: "closed", promise: "after Close every call fails at once with ErrClosed and writes nothing, watches have ended, and Close does nothing more", needs: closer, once: closed},
 }
 
+// capability is a set of what a property needs.
 type capability uint8
 
 const (
-	none capability = iota
-	lister
+	lister capability = 1 << iota
 	watcher
 	prefixWatcher
+	journaler
 	closer
 	secondHandle
 	crash
 )
 
 func (p *property) applies(b backend.Backend) bool {
-	ok := true
-	switch p.needs {
-	case lister:
-		_, ok = backend.As[backend.Lister](b)
-	case watcher:
-		_, ok = backend.As[backend.Watcher](b)
-	case prefixWatcher:
-		_, ok = backend.As[backend.PrefixWatcher](b)
-	case closer:
-		_, ok = backend.As[io.Closer](b)
-	}
-	return ok
+	_, lists := backend.As[backend.Lister](b)
+	_, watches := backend.As[backend.Watcher](b)
+	_, prefixes := backend.As[backend.PrefixWatcher](b)
+	_, journals := backend.As[backend.Journal](b)
+	_, closes := backend.As[io.Closer](b)
+	return (p.needs&lister == 0 || lists) && (p.needs&watcher == 0 || watches) && (p.needs&prefixWatcher == 0 || prefixes) &&
+		(p.needs&journaler == 0 || journals) && (p.needs&closer == 0 || closes)
 }

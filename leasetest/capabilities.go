@@ -9,10 +9,17 @@ import (
 )
 
 // Unwrap returns what [backend.As] is to look at behind this Store: a [backend.Lister], a
-// [backend.Watcher] and a [backend.PrefixWatcher], as far as the backend that it wraps is one. Cuts
-// and delays hold for them too. The wrapped backend itself, which no cut would reach, is not found.
+// [backend.Watcher], a [backend.PrefixWatcher] and a [backend.Journal], as far as the backend that
+// it wraps is one. Cuts and delays hold for them too. The wrapped backend itself, which no cut
+// would reach, is not found.
 func (s *Store) Unwrap() backend.Backend {
 	var under backend.Backend = struct{ backend.Backend }{s} // which unwraps no further
+	if j, ok := backend.As[backend.Journal](s.wrapped); ok {
+		under = struct {
+			layer
+			journal
+		}{layer{s, under}, journal{s, j}}
+	}
 	if w, ok := backend.As[backend.PrefixWatcher](s.wrapped); ok {
 		under = struct {
 			layer

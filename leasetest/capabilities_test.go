@@ -20,10 +20,14 @@ func TestConformance(t *testing.T) {
 
 // These hide what they embed but for the methods that they name.
 type (
-	plain    struct{ backend.Backend }
-	listing  struct{ plain }
-	watching struct{ plain }
-	prefixed struct{ plain }
+	plain      struct{ backend.Backend }
+	listing    struct{ plain }
+	watching   struct{ plain }
+	prefixed   struct{ plain }
+	journaling struct {
+		plain
+		backend.Journal
+	}
 	wrapping struct{ plain }
 )
 
@@ -34,26 +38,28 @@ func (w wrapping) Unwrap() backend.Backend                                      
 
 func TestAStoreUnwrapsToTheCapabilitiesOfWhatItWraps(t *testing.T) {
 	for _, tt := range []struct {
-		name                     string
-		b                        backend.Backend
-		lists, watches, prefixes bool
+		name                               string
+		b                                  backend.Backend
+		lists, watches, prefixes, journals bool
 	}{
-		{"none", plain{memory.New()}, false, false, false},
-		{"a lister", listing{plain{memory.New()}}, true, false, false},
-		{"a watcher", watching{plain{memory.New()}}, false, true, false},
-		{"a watcher of prefixes", prefixed{plain{memory.New()}}, false, false, true},
-		{"all", memory.New(), true, true, true},
-		{"all, in a wrapper", wrapping{plain{memory.New()}}, true, true, true},
-		{"all, in a Store", leasetest.NewStore(memory.New()), true, true, true},
-		{"none, in a Store", leasetest.NewStore(plain{memory.New()}), false, false, false},
+		{"none", plain{memory.New()}, false, false, false, false},
+		{"a lister", listing{plain{memory.New()}}, true, false, false, false},
+		{"a watcher", watching{plain{memory.New()}}, false, true, false, false},
+		{"a watcher of prefixes", prefixed{plain{memory.New()}}, false, false, true, false},
+		{"a journal", journaling{plain{memory.New()}, memory.New()}, false, false, false, true},
+		{"all", memory.New(), true, true, true, true},
+		{"all, in a wrapper", wrapping{plain{memory.New()}}, true, true, true, true},
+		{"all, in a Store", leasetest.NewStore(memory.New()), true, true, true, true},
+		{"none, in a Store", leasetest.NewStore(plain{memory.New()}), false, false, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := leasetest.NewStore(tt.b)
 			_, lists := backend.As[backend.Lister](s)
 			_, watches := backend.As[backend.Watcher](s)
 			_, prefixes := backend.As[backend.PrefixWatcher](s)
-			if lists != tt.lists || watches != tt.watches || prefixes != tt.prefixes {
-				t.Errorf("it lists: %t, it watches: %t, prefixes: %t; want %t, %t and %t", lists, watches, prefixes, tt.lists, tt.watches, tt.prefixes)
+			_, journals := backend.As[backend.Journal](s)
+			if lists != tt.lists || watches != tt.watches || prefixes != tt.prefixes || journals != tt.journals {
+				t.Errorf("it lists: %t, it watches: %t, prefixes: %t, it has a journal: %t; want %t, %t, %t and %t", lists, watches, prefixes, journals, tt.lists, tt.watches, tt.prefixes, tt.journals)
 			}
 			s.Cut()
 			layers := 0
@@ -210,4 +216,54 @@ func TestAWatchEnds(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAJournalDuringACut: no call gets an answer, or reaches the backend, and none of them count.
+func TestAJournalDuringACut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wrapped := memory.New()
+		s := leasetest.NewStore(wrapped)
+		j, ok := backend.As[backend.Journal](s)
+		if !ok {
+			t.Fatal("it has no journal")
+		}
+		entry := []backend.JournalEntry{{Stream: "ns/a", Keep: 1 << 60}}
+		s.LoseAnswer(1)
+		if err := j.Append(t.Context(), entry); err != nil {
+			t.Errorf("an Append lost the answer that a write is to lose: %v", err)
+		}
+		s.LoseAnswer(0)
+		reads := map[string]func() error{
+			"ReadStream": func() error { _, err := j.ReadStream(t.Context(), "ns/a", 0, 10); return err },
+			"ReadNewest": func() error { _, err := j.ReadNewest(t.Context(), "ns/", 0, 10); return err },
+			"Streams":    func() error { _, _, err := j.Streams(t.Context(), "ns/", 0, 10); return err },
+		}
+		for name, read := range reads {
+			if err := read(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		s.Cut()
+		reads["Append"] = func() error { return j.Append(t.Context(), entry) }
+		answers := make(chan error, len(reads))
+		for _, call := range reads {
+			go func() { answers <- call() }()
+		}
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Errorf("%d calls got an answer during a cut", len(answers))
+		}
+		s.Heal()
+		for range reads {
+			if err := <-answers; !errors.Is(err, leasetest.ErrNoAnswer) {
+				t.Errorf("a call that hung through a cut returned %v", err)
+			}
+		}
+		if page, err := wrapped.ReadStream(t.Context(), "ns/a", 0, 10); err != nil || len(page) != 1 {
+			t.Errorf("the wrapped store has %d entries, want that from before the cut; %v", len(page), err)
+		}
+		if n := s.Calls(); n != 0 {
+			t.Errorf("%d calls were counted", n)
+		}
+	})
 }

@@ -20,9 +20,10 @@ var ErrNoAnswer = errors.New("leasetest: answer lost")
 // One Store stands for one host's connection. To test two hosts, wrap one backend twice, or wrap it
 // for one host and give it to the other as it is.
 //
-// A Store lists and watches keys and prefixes if the backend that it wraps does: backend.As finds a
-// [backend.Lister], a [backend.Watcher] and a [backend.PrefixWatcher] through Unwrap. Other
-// capabilities of that backend are hidden, because a Store could not cut them off.
+// A Store lists, watches keys and prefixes, and has a journal if the backend that it wraps does:
+// backend.As finds a [backend.Lister], a [backend.Watcher], a [backend.PrefixWatcher] and a
+// [backend.Journal] through Unwrap. Other capabilities of that backend are hidden, because a Store
+// could not cut them off.
 type Store struct {
 	wrapped backend.Backend
 
@@ -75,7 +76,8 @@ func (s *Store) Heal() {
 
 // LoseAnswer has the next n writes fail with [ErrNoAnswer] although they are applied. A write that
 // the wrapped backend refuses does not count: its answer comes through, as do those of reads.
-// 0 ends what an earlier LoseAnswer began.
+// 0 ends what an earlier LoseAnswer began. Appends to a [backend.Journal] do not count, because
+// they come at times that no test knows.
 func (s *Store) LoseAnswer(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +96,7 @@ func (s *Store) Delay(d time.Duration) {
 
 // Calls returns how many calls have come so far: those of every method of [backend.Backend],
 // [backend.Lister], [backend.Watcher] and [backend.PrefixWatcher], also those that hang. A call
-// whose context had ended before it came does not count.
+// whose context had ended before it came does not count, nor do calls of [backend.Journal].
 func (s *Store) Calls() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,11 +161,14 @@ func (s *Store) CompareAndDelete(ctx context.Context, key string, expected uint6
 
 // send takes a call to the wrapped backend. It fails if the call does not get there. Otherwise the
 // answer comes by the connection that send returns.
-func (s *Store) send(ctx context.Context) (*connection, error) {
+func (s *Store) send(ctx context.Context) (*connection, error) { return s.pass(ctx, true) }
+
+// pass is send for a call that may count or not.
+func (s *Store) pass(ctx context.Context, counts bool) (*connection, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	conn, delay := s.come()
+	conn, delay := s.come(counts)
 	if delay > 0 {
 		t := time.NewTimer(delay)
 		defer t.Stop()
@@ -177,14 +182,17 @@ func (s *Store) send(ctx context.Context) (*connection, error) {
 	return conn, conn.hang(ctx)
 }
 
-// come counts a call. It returns the connection that the call has, and the delay.
-func (s *Store) come() (*connection, time.Duration) {
+// come counts a call, if it is one that counts. It returns the connection that the call has, and
+// the delay.
+func (s *Store) come(counts bool) (*connection, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls++
-	if c := s.wake[s.calls]; c != nil {
-		close(c)
-		delete(s.wake, s.calls)
+	if counts {
+		s.calls++
+		if c := s.wake[s.calls]; c != nil {
+			close(c)
+			delete(s.wake, s.calls)
+		}
 	}
 	return s.conn, s.delay
 }

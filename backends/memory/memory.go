@@ -7,6 +7,7 @@
 // a watch of a prefix whose reader is behind, and a program that lets go of a store need not close
 // it. Entries whose keep has ended are dropped as
 // others are written, so that the store takes at most about twice the room of what it must keep.
+// The journal has a bound besides, see [WithJournalSize].
 package memory
 
 import (
@@ -30,6 +31,7 @@ type Store struct {
 	shards [shardCount]shard
 
 	prefixes prefixes
+	journal  journal
 }
 
 var (
@@ -37,6 +39,7 @@ var (
 	_ backend.Lister        = (*Store)(nil)
 	_ backend.Watcher       = (*Store)(nil)
 	_ backend.PrefixWatcher = (*Store)(nil)
+	_ backend.Journal       = (*Store)(nil)
 )
 
 // shard holds the keys that hash to it. mu guards all of it.
@@ -57,9 +60,22 @@ type entry struct {
 	keep     time.Duration // since Store.birth; 0: for ever
 }
 
+// Option changes a default of [New].
+type Option func(*Store)
+
+// WithJournalSize bounds the entries that [Store.Append] adds: 64 MiB unless set. If they take more
+// than so many bytes, the oldest of all streams are dropped, also before their Keep has ended. An
+// entry takes its stream, its id, its data and 256 bytes. With less than that nothing is kept.
+func WithJournalSize(bytes int) Option { return func(s *Store) { s.journal.limit = bytes } }
+
+const defaultJournalSize = 64 << 20
+
 // New returns an empty store.
-func New() *Store {
-	s := &Store{seed: maphash.MakeSeed(), birth: time.Now()}
+func New(opts ...Option) *Store {
+	s := &Store{seed: maphash.MakeSeed(), birth: time.Now(), journal: newJournal(defaultJournalSize)}
+	for _, opt := range opts {
+		opt(s)
+	}
 	for i := range s.shards {
 		s.shards[i].entries = make(map[string]entry)
 		s.shards[i].names = make(map[string]map[string]struct{})
@@ -76,6 +92,7 @@ func (s *Store) Close() error {
 		s.shards[i].close()
 	}
 	s.prefixes.close()
+	s.journal.close()
 	return nil
 }
 

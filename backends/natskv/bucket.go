@@ -22,10 +22,6 @@ func subjectPrefix(bucket string) string { return "$KV." + bucket + "." }
 
 // bind returns the bucket's stream, which it makes if it is absent. CreateKeyValue of the client
 // library cannot set all that leases need.
-//
-// The first sequence number is the time in microseconds. So all numbers of a bucket that is
-// deleted and made again are above those of the old one, unless that took a million writes a
-// second. They stay below 1<<53 until the year 2255, and fit in a JavaScript number.
 func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.Stream, error) {
 	stream, err := js.Stream(ctx, streamName(s.bucket))
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -45,12 +41,21 @@ func bind(ctx context.Context, js jetstream.JetStream, s settings) (jetstream.St
 		Duplicates:        duplicates,
 		AllowMsgTTL:       true, // ignored by servers before 2.11, which keep everything for ever
 	}
+	return create(ctx, js, config)
+}
+
+// create makes a stream, or returns the one of this name that another process has just made.
+//
+// The first sequence number is the time in microseconds. So all numbers of a stream that is
+// deleted and made again are above those of the old one, unless that took a million writes a
+// second. They stay below 1<<53 until the year 2255, and fit in a JavaScript number.
+func create(ctx context.Context, js jetstream.JetStream, config jetstream.StreamConfig) (jetstream.Stream, error) {
 	begun := time.Now()
 	for p := (pauses{}); ; {
 		config.FirstSeq = uint64(time.Now().UnixMicro())
-		stream, err = js.CreateStream(ctx, config)
+		stream, err := js.CreateStream(ctx, config)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
-			return js.Stream(ctx, streamName(s.bucket))
+			return js.Stream(ctx, config.Name)
 		}
 		if apiCode(err) != codeStreamNotMade || time.Since(begun) > remadeWait || p.wait(ctx) != nil {
 			return stream, err

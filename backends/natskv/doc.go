@@ -11,8 +11,8 @@
 // Importing this package registers URLs such as "nats://nats-1:4222,nats-2:4222?bucket=leases" with
 // package backends.
 //
-// [Store] is a backend.Backend, and also a backend.Lister, a backend.Watcher and a
-// backend.PrefixWatcher.
+// [Store] is a backend.Backend, and also a backend.Lister, a backend.Watcher, a
+// backend.PrefixWatcher and a backend.Journal.
 //
 // # Guarantees
 //
@@ -94,6 +94,26 @@
 // has no maximum age, and drops nothing when it is full. The error says what to change. Reads are
 // slower in a bucket of several replicas without direct reads (AllowDirect).
 //
+// # The journal
+//
+// The entries of timelines are messages of a stream beside the bucket: JOURNAL_leases, for a bucket
+// "leases". The first Append makes it on as many servers as the bucket is on. After that, change
+// its number of replicas with `nats stream edit`. It needs servers of version 2.11 or later.
+//
+//   - Append sends all entries at once and waits for all acknowledgements. If the outcome of an
+//     entry is unknown, so is that of the call.
+//   - A keep is rounded up to whole seconds.
+//   - A read of several replicas costs a write that a majority stores, as a read of leases does.
+//     ReadStream, and ReadNewest with a prefix that is empty or ends with its first slash, cost
+//     what they find. Streams, and ReadNewest with other prefixes, cost as much as there are
+//     streams and ids in the namespace, or in the journal if the prefix has no slash.
+//   - If the stream is deleted, its entries are gone. The next Append makes it anew, with
+//     positions above the old ones.
+//   - If the stream is full, it takes neither entries nor fences. Then a read may lack what was
+//     added in the moment before.
+//   - With "sync_interval: always", a single server writes each entry to disk by itself, some
+//     2,500 a second.
+//
 // # Permissions
 //
 // The user needs to publish to these subjects, for a bucket "leases", and to subscribe to its inbox
@@ -109,6 +129,13 @@
 //	$JS.API.CONSUMER.DELETE.KV_leases.>        the end of watches
 //	$JS.FC.KV_leases.>                         flow control of watches
 //
+// For the journal:
+//
+//	$JOURNAL.leases.>                          entries and fences
+//	$JS.API.DIRECT.GET.JOURNAL_leases          reads
+//	$JS.API.STREAM.INFO.JOURNAL_leases         how it is kept, and names of streams
+//	$JS.API.STREAM.CREATE.JOURNAL_leases       if it is absent
+//
 // # Reading the bucket
 //
 // Names of keys are legible: letters, digits, '_', '-' and '/' stand for themselves, and every
@@ -119,6 +146,11 @@
 //	$ nats kv get leases default.chat=2042 --raw
 //	{"format":1,"state":"in_progress",...}
 //	$ nats kv watch leases 'default.>'
+//
+// In the journal's subjects the namespace, the rest of the stream's name and the id of an entry are
+// three tokens; "=" is an entry without an id:
+//
+//	$ nats stream view JOURNAL_leases --subject '$JOURNAL.leases.default.chat=2042.*'
 //
 // The name "=fence" is that of fences, and of no key. Change nothing by hand.
 package natskv

@@ -75,20 +75,30 @@ func (b *inbox) take(m *nats.Msg) {
 // answer is complete. It returns errSilent if the next message does not come within answerWait. So
 // a long answer has its time. After ask has returned, take is not called.
 func (b *inbox) ask(ctx context.Context, subject string, request []byte, take func(*nats.Msg) (complete bool)) error {
-	a := &answer{take: take, done: make(chan struct{}), came: make(chan struct{}, 1)}
+	reply, a := b.expect(take)
+	defer b.forget(reply)
+	if err := b.publish(subject, reply, request); err != nil {
+		return err
+	}
+	return a.wait(ctx)
+}
+
+// expect returns the subject to which an answer is to be sent. Whoever calls it calls forget.
+func (b *inbox) expect(take func(*nats.Msg) (complete bool)) (reply string, a *answer) {
+	a = &answer{take: take, done: make(chan struct{}), came: make(chan struct{}, 1)}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.last++
 	token := strconv.FormatUint(b.last, 36)
 	b.waiting[token] = a
-	b.mu.Unlock()
-	err := b.publish(subject, b.prefix+token, request)
-	if err == nil {
-		err = a.wait(ctx)
-	}
+	return b.prefix + token, a
+}
+
+// forget drops what still comes to reply. After it has returned, take is not called.
+func (b *inbox) forget(reply string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.waiting, token)
-	return err
+	delete(b.waiting, reply[len(b.prefix):])
 }
 
 func (a *answer) wait(ctx context.Context) error {

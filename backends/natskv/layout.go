@@ -47,13 +47,16 @@ type layouts struct {
 }
 
 type asking struct {
-	done chan struct{}
-	err  error
+	done   chan struct{}
+	answer layout
+	err    error
 }
 
-// get returns the layout. run starts a request that the callers share.
+// get returns the layout. run starts a request that the callers share. If a request that was under
+// way before fails, get asks again: what it was told may have changed since, as when a stream was
+// absent and has been made.
 func (l *layouts) get(ctx context.Context, run func(func(ctx context.Context)) error) (layout, error) {
-	for {
+	for fresh := false; ; fresh = true {
 		l.mu.Lock()
 		known, age := l.known, time.Since(l.asked)
 		if age < lookAtSingle || known.replicated && age < lookAtReplicated {
@@ -65,8 +68,9 @@ func (l *layouts) get(ctx context.Context, run func(func(ctx context.Context)) e
 			a = &asking{done: make(chan struct{})}
 			l.asking = a
 			l.mu.Unlock()
+			fresh = true
 			if err := run(func(ctx context.Context) { l.renew(ctx, a) }); err != nil {
-				l.finish(a, err)
+				l.finish(a, layout{}, err)
 			}
 		} else {
 			l.mu.Unlock()
@@ -76,13 +80,20 @@ func (l *layouts) get(ctx context.Context, run func(func(ctx context.Context)) e
 		}
 		select {
 		case <-a.done:
-			if a.err != nil {
-				return layout{}, a.err
+			if fresh { // however long the answer took
+				return a.answer, a.err
 			}
 		case <-ctx.Done():
 			return layout{}, readFailed(ctx.Err())
 		}
 	}
+}
+
+// forget has the next caller of get wait for an answer.
+func (l *layouts) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known, l.asked = layout{}, time.Time{}
 }
 
 func (l *layouts) renew(ctx context.Context, a *asking) {
@@ -93,13 +104,13 @@ func (l *layouts) renew(ctx context.Context, a *asking) {
 		l.known, l.asked = known, asked
 		l.mu.Unlock()
 	}
-	l.finish(a, err)
+	l.finish(a, known, err)
 }
 
-func (l *layouts) finish(a *asking, err error) {
+func (l *layouts) finish(a *asking, answer layout, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a.err = err
+	a.answer, a.err = answer, err
 	l.asking = nil
 	close(a.done)
 }

@@ -89,6 +89,52 @@ func TestLayoutsWithoutAnswer(t *testing.T) {
 	})
 }
 
+// TestLayoutsOfAStreamThatIsMade: whoever calls after a stream was made is not told that it is
+// absent, although a request from before is under way and says so.
+func TestLayoutsOfAStreamThatIsMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		made := false
+		l := &layouts{ask: func(context.Context) (layout, error) {
+			there := made
+			time.Sleep(lookAtSingle / 2) // the answer is on its way
+			if !there {
+				return layout{}, errNoJournal
+			}
+			return layout{direct: true}, nil
+		}}
+		run := func(f func(context.Context)) error { go f(context.Background()); return nil }
+		before := make(chan error, 1)
+		go func() { _, err := l.get(t.Context(), run); before <- err }()
+		synctest.Wait()
+		made = true
+		if got, err := l.get(t.Context(), run); err != nil || !got.direct {
+			t.Errorf("after the stream was made: %+v, %v", got, err)
+		}
+		if err := <-before; !errors.Is(err, errNoJournal) {
+			t.Errorf("before: %v, want %v", err, errNoJournal)
+		}
+	})
+}
+
+// TestLayoutsOfASlowServer: an answer is good enough for whoever asked, although it is old when it
+// comes.
+func TestLayoutsOfASlowServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asks := 0
+		l := &layouts{ask: func(context.Context) (layout, error) {
+			asks++
+			time.Sleep(2 * lookAtSingle)
+			return layout{direct: true}, nil
+		}}
+		run := func(f func(context.Context)) error { go f(context.Background()); return nil }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if got, err := l.get(ctx, run); err != nil || !got.direct || asks != 1 {
+			t.Errorf("%+v, %v, asked %d times", got, err, asks)
+		}
+	})
+}
+
 func TestShared(t *testing.T) {
 	all := layout{replicated: true, direct: true}
 	for _, tt := range []struct {

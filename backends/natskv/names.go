@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -62,16 +63,23 @@ func allPages(page func(offset int) (names []string, total int, err error), over
 	}
 }
 
-// page asks the stream's leader, and refuses the answer of one that has not come as far as least.
-// The client library can only ask for all pages at once.
+// page returns a page of names, with the bucket's prefix.
 func (s *Store) page(ctx context.Context, selector string, offset int, least uint64) (subjects []string, total int, err error) {
+	found, total, err := s.subjectsOf(ctx, streamName(s.bucket), s.prefix+selector, offset, least)
+	return slices.Collect(maps.Keys(found)), total, err
+}
+
+// subjectsOf returns a page of the subjects that filter selects, and how many messages each has. It
+// asks the stream's leader, and refuses the answer of one that has not come as far as least. The
+// client library can only ask for all pages at once.
+func (s *Store) subjectsOf(ctx context.Context, stream, filter string, offset int, least uint64) (subjects map[string]uint64, total int, err error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	request, err := json.Marshal(map[string]any{"subjects_filter": s.prefix + selector, "offset": offset})
+	request, err := json.Marshal(map[string]any{"subjects_filter": filter, "offset": offset})
 	if err != nil {
 		return nil, 0, err
 	}
-	answer, err := s.nc.RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.INFO."+streamName(s.bucket), request)
+	answer, err := s.nc.RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.INFO."+stream, request)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -92,9 +100,5 @@ func (s *Store) page(ctx context.Context, selector string, offset int, least uin
 	if info.State.LastSeq < least {
 		return nil, 0, errNoLeader
 	}
-	subjects = make([]string, 0, len(info.State.Subjects))
-	for subject := range info.State.Subjects {
-		subjects = append(subjects, subject)
-	}
-	return subjects, info.Total, nil
+	return info.State.Subjects, info.Total, nil
 }

@@ -136,6 +136,7 @@ func open(ctx context.Context, nc *nats.Conn, s settings) (*Store, error) {
 		end:     end,
 	}
 	store.layouts = layouts{ask: store.askLayout, known: layoutOf(config), asked: time.Now()}
+	store.journal = newJournal(store)
 	store.rounds.s, store.comparisons.s = store, store
 	if err := store.tryDirect(ctx); err != nil {
 		store.Close()

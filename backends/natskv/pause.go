@@ -33,3 +33,17 @@ func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFun
 	}
 	return context.WithTimeout(ctx, s.timeout)
 }
+
+// repeated makes a request again, with twice the time, if no answer comes: the request or the
+// answer may be lost. It is only for requests that may be made twice.
+func repeated(ctx context.Context, request func(ctx context.Context) error) error {
+	for wait := answerWait; ; wait *= 2 {
+		try, cancel := context.WithTimeout(ctx, wait)
+		err := request(try)
+		lost := try.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !lost {
+			return err
+		}
+	}
+}

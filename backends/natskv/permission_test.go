@@ -92,6 +92,11 @@ func TestPermissions(t *testing.T) {
 					"$JS.API.CONSUMER.CREATE.KV_leases.>",
 					"$JS.API.CONSUMER.DELETE.KV_leases.>",
 					"$JS.FC.KV_leases.>",
+
+					"$JOURNAL.leases.>",
+					"$JS.API.DIRECT.GET.JOURNAL_leases",
+					"$JS.API.STREAM.INFO.JOURNAL_leases",
+					"$JS.API.STREAM.CREATE.JOURNAL_leases",
 				}},
 				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 			}}})
@@ -116,6 +121,14 @@ func TestPermissions(t *testing.T) {
 			}
 			if err := s.CompareAndDelete(ctx, "default/k", revision); err != nil {
 				t.Error(err)
+			}
+			add(t, natstest.Patient{Store: s}, entry("default/k", "start", "v"), entry("default/k", "", "v"))
+			wantStream(t, natstest.Patient{Store: s}, "default/k", "default/k:start:v default/k::v")
+			if newest, err := s.ReadNewest(ctx, "default/", 0, 1); err != nil || len(newest) != 1 {
+				t.Errorf("the newest: %v, %v", newest, err)
+			}
+			if _, total, err := s.Streams(ctx, "", 0, 1); err != nil || total != 1 {
+				t.Errorf("%d streams, %v", total, err)
 			}
 			end()
 			for range states {

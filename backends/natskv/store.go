@@ -34,6 +34,7 @@ type Store struct {
 	layouts     layouts
 	rounds      rounds
 	comparisons comparisons
+	journal     *journal
 
 	life  context.Context // ends with Close
 	mu    sync.Mutex

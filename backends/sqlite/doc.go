@@ -8,16 +8,18 @@
 //	manager, err := lease.NewManager(store)
 //
 // There is no server to run and nothing to install: SQLite is compiled in, without cgo. [Store] is
-// a backend.Backend, and also a backend.Lister, a backend.Watcher and a backend.PrefixWatcher.
-// Importing this package registers URLs such as "sqlite:leases.db" with package backends.
+// a backend.Backend, and also a backend.Lister, a backend.Watcher, a backend.PrefixWatcher and a
+// backend.Journal. Importing this package registers URLs such as "sqlite:leases.db" with package
+// backends.
 //
 // # Guarantees
 //
 //   - A write that was acknowledged survives a crash of the program and a power failure, unless
 //     [WithSynchronous] says otherwise, and as far as the disk keeps its own word.
 //   - Every operation is one atomic step. All processes see the steps in the same order.
-//   - Revisions count the changes of the whole file. None is used twice, also after a deletion or
-//     when the file is opened again.
+//   - Revisions count the changes of the whole file, and so do the positions of the journal. None
+//     is used twice, also after a deletion or when the file is opened again.
+//   - The entries of one Append to the journal are added together, or none of them is.
 //   - After an error that wraps backend.ErrUnavailable nothing was written.
 //
 // Callers that write at the same time share a transaction, and so the wait for the disk: 64 callers
@@ -61,6 +63,7 @@
 // # Reading the file
 //
 // View leases shows the leases with their fields as columns. View locks shows the one-shot locks.
+// Table journal has the entries of timelines, and table streams what is known of each timeline.
 // Anyone may read them at any time, and nobody waits for that:
 //
 //	$ sqlite3 -readonly leases.db
@@ -68,6 +71,7 @@
 //	sqlite> SELECT key, error_code, done_at FROM leases WHERE state = 'failed' AND done_at > '2026-01-31';
 //	sqlite> SELECT key, first_seen_at, locked_until FROM locks ORDER BY first_seen_at DESC;
 //	sqlite> SELECT hex(key) FROM entries; -- the shell shows a key only up to a NUL byte
+//	sqlite> SELECT position, id, CAST(data AS TEXT) FROM journal WHERE stream = 'default/job_1';
 //
 // Times are RFC 3339 in UTC, all of one width: they compare as text. Change nothing by hand. A
 // revision that was not counted is not safe to compare. The schema is in the folder migrations.

@@ -44,6 +44,9 @@ type request struct {
 	keep     time.Duration
 	remove   bool
 
+	appends bool // these, and nothing else
+	entries []backend.JournalEntry
+
 	// Written by the leader, read by the caller once it is answered.
 	offset   int64  // which change of its transaction it is, from 1; 0: none
 	revision uint64 // of the change
@@ -72,7 +75,7 @@ func (g *group) do(ctx context.Context, r *request) error {
 	}
 	if ctx.Done() != nil {
 		// The caller may return, and reuse its value, while a leader still reads it.
-		r.value = bytes.Clone(r.value)
+		r.value, r.entries = bytes.Clone(r.value), kept(r.entries)
 	}
 	g.mu.Lock()
 	if g.closed {
@@ -191,10 +194,12 @@ func (g *group) present() int {
 func (g *group) take(r *request, bounded bool) []*request {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, size := 0, len(r.value)
+	n := 0
+	rows, size := r.weight()
 	for ; n < len(g.queue); n++ {
-		size += len(g.queue[n].value)
-		if bounded && (n+1 >= maxBatch || size > maxBatchBytes) {
+		more, larger := g.queue[n].weight()
+		rows, size = rows+more, size+larger
+		if bounded && (rows > maxBatch || size > maxBatchBytes) {
 			break
 		}
 	}
@@ -205,6 +210,15 @@ func (g *group) take(r *request, bounded bool) []*request {
 	}
 	g.queue = slices.Delete(g.queue, 0, n)
 	return batch
+}
+
+// weight is how many rows and bytes a request writes.
+func (r *request) weight() (rows, size int) {
+	size = len(r.value)
+	for i := range r.entries {
+		size += len(r.entries[i].Data)
+	}
+	return max(1, len(r.entries)), size
 }
 
 // handOver ends the caller's lead.

@@ -237,6 +237,24 @@ func TestGroupBoundsATransactionByBytes(t *testing.T) {
 	}
 }
 
+func TestGroupBoundsATransactionByEntries(t *testing.T) {
+	g := newGroup(nil, nil)
+	batchOf := func(entries, bytes int) *request {
+		return &request{appends: true, entries: slices.Repeat([]backend.JournalEntry{{Data: make([]byte, bytes)}}, entries)}
+	}
+	for _, tt := range []struct{ entries, bytes, want int }{
+		{maxBatch * 2 / 5, 0, 2},
+		{40, backend.MaxJournalDataBytes, 1}, // 2.5 MiB
+		{20, backend.MaxJournalDataBytes, 3},
+		{backend.MaxJournalBatch, backend.MaxJournalDataBytes, 1}, // the first is always taken
+	} {
+		g.queue = slices.Repeat([]*request{batchOf(tt.entries, tt.bytes)}, 4)
+		if got := len(g.take(batchOf(tt.entries, tt.bytes), true)); got != tt.want || len(g.queue) != 5-got {
+			t.Errorf("%d requests of %d entries of %d bytes, and %d still wait; want %d", got, tt.entries, tt.bytes, len(g.queue), tt.want)
+		}
+	}
+}
+
 func TestGroupAnswersTheOthersWhenTheLeaderPanics(t *testing.T) {
 	g := newGroup(func(context.Context) error { return nil }, func([]*request) { panic("driver") })
 	follower := &request{key: "follower", wake: make(chan struct{}, 1)}

@@ -137,7 +137,7 @@ func (h *hub) committed(base, last uint64, batch []*request) {
 	}
 	h.known = max(h.known, last)
 	for _, r := range batch {
-		if r.offset == 0 {
+		if r.offset == 0 || r.appends {
 			continue
 		}
 		e := backend.Entry{Key: r.key}

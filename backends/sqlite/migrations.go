@@ -22,7 +22,7 @@ const (
 
 	// schemaVersion is PRAGMA user_version, the number of the last migration. A file with a
 	// greater one was written by a newer version of this package.
-	schemaVersion = 2
+	schemaVersion = 3
 )
 
 //go:embed migrations/*.sql

@@ -104,7 +104,7 @@ func TestOpenSaysWhatIsWrongAndLeavesTheFileAlone(t *testing.T) {
 			db := raw(t, path)
 			execute(t, db, fmt.Sprintf("PRAGMA user_version = %d", sqlite.SchemaVersion+6))
 			db.Close()
-		}, "schema version 8, written by a newer version of this package; this one knows up to version 2: upgrade"},
+		}, "schema version 9, written by a newer version of this package; this one knows up to version 3: upgrade"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := newPath(t)

@@ -32,7 +32,10 @@ FROM counter LEFT JOIN entries ON entries.key >= ? AND entries.key < ?`
 type reader struct {
 	conn conn
 
-	getStmt, lookStmt, counterStmt, underStmt *sql.Stmt
+	getStmt, lookStmt, counterStmt, underStmt            *sql.Stmt
+	streamStmt                                           *sql.Stmt
+	newestStmt, newestOfNamespaceStmt, newestOfRangeStmt *sql.Stmt
+	streamsOfNamespaceStmt, streamsOfRangeStmt           *sql.Stmt
 }
 
 // pool hands out readers. It is not the pool of database/sql: waiting for a reader must end with
@@ -119,6 +122,12 @@ func (r *reader) connect(ctx context.Context, db *sql.DB) error {
 		{&r.lookStmt, lookSQL},
 		{&r.counterStmt, counterSQL},
 		{&r.underStmt, underSQL},
+		{&r.streamStmt, streamSQL},
+		{&r.newestStmt, newestSQL},
+		{&r.newestOfNamespaceStmt, newestOfNamespaceSQL},
+		{&r.newestOfRangeStmt, newestOfRangeSQL},
+		{&r.streamsOfNamespaceStmt, streamsOfNamespaceSQL},
+		{&r.streamsOfRangeStmt, streamsOfRangeSQL},
 	})
 }
 

@@ -40,6 +40,7 @@ var (
 	_ backend.Lister        = (*Store)(nil)
 	_ backend.Watcher       = (*Store)(nil)
 	_ backend.PrefixWatcher = (*Store)(nil)
+	_ backend.Journal       = (*Store)(nil)
 )
 
 // newStore opens the connections to a file that is ready.

@@ -12,9 +12,10 @@ import (
 	"github.com/ailease/lease/backend"
 )
 
-// Transactions that write anyway drop the entries whose keep has ended: at most sweepLimit in one,
-// and when fewer were due, not again before sweepPause. A store that nobody writes to drops
-// nothing.
+// Transactions that write anyway drop the entries whose keep has ended, those of keys and those of
+// the journal: at most sweepLimit of each in one transaction, and of the journal as many more as
+// the transaction has changes. When fewer were due, they look again not before sweepPause. A store
+// that nobody writes to drops nothing.
 //
 // Until it is swept an entry is there, for every operation alike. Transactions alone decide whether
 // a key is absent, and not the clock of whoever looks.
@@ -34,6 +35,11 @@ type writer struct {
 	beginStmt, commitStmt, rollbackStmt *sql.Stmt
 	insertStmt, updateStmt, removeStmt  *sql.Stmt
 	existsStmt, sweepStmt, countStmt    *sql.Stmt
+
+	// Of the journal.
+	addStmt, addedStmt                     *sql.Stmt
+	forgetStmt, forgottenStmt, emptiedStmt *sql.Stmt
+	added                                  map[string]tally // by the transaction under way, by stream
 
 	nextSweep time.Time
 	full      bool // the disk was, and the -wal has not been emptied since
@@ -71,6 +77,11 @@ func (w *writer) connect(ctx context.Context) error {
 		{&w.existsStmt, existsSQL},
 		{&w.sweepStmt, sweepSQL},
 		{&w.countStmt, countSQL},
+		{&w.addStmt, addSQL},
+		{&w.addedStmt, addedSQL},
+		{&w.forgetStmt, forgetSQL},
+		{&w.forgottenStmt, forgottenSQL},
+		{&w.emptiedStmt, emptiedSQL},
 	})
 	if err != nil {
 		return err
@@ -121,15 +132,15 @@ func (w *writer) rollback() {
 func (w *writer) finish(batch []*request) {
 	now := time.Now() // after the wait for the lock: keep is counted from here
 	var changes int64
+	w.added = make(map[string]tally)
 	for _, r := range batch {
-		changed, err := w.apply(r, changes+1, now)
+		n, err := w.apply(r, changes+1, now)
 		if err != nil {
 			w.rollback()
 			w.fail(batch, err, unavailable)
 			return
 		}
-		if changed {
-			changes++
+		if changes += n; n > 0 {
 			r.offset = changes
 		}
 	}
@@ -161,11 +172,15 @@ func (w *writer) finish(batch []*request) {
 	w.hub.committed(base, last.revision, batch)
 }
 
-// apply carries out one request as change n of the transaction and sets its verdict. An error ends
-// the whole transaction.
-func (w *writer) apply(r *request, n int64, now time.Time) (changed bool, err error) {
+// apply carries out one request as change n of the transaction and those that follow, sets its
+// verdict, and returns how many changes that were. An error ends the whole transaction.
+func (w *writer) apply(r *request, n int64, now time.Time) (changes int64, err error) {
 	var res sql.Result
 	switch {
+	case r.appends:
+		changes, err = w.add(r.entries, n, now)
+		r.err = err
+		return changes, err
 	case r.remove:
 		res, err = w.removeStmt.Exec(r.key, r.expected)
 	case r.expected == 0:
@@ -175,30 +190,30 @@ func (w *writer) apply(r *request, n int64, now time.Time) (changed bool, err er
 	}
 	if err != nil {
 		if !spoilsOnlyItself(err) || !w.inTransaction() {
-			return false, err
+			return 0, err
 		}
 		r.err = unavailable(err)
-		return false, nil
+		return 0, nil
 	}
 	rows, err := res.RowsAffected()
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	if rows > 0 {
 		r.err = nil
-		return true, nil
+		return 1, nil
 	}
 	r.err = backend.ErrConflict
 	if r.remove {
 		var exists bool
 		if err := w.existsStmt.QueryRow(r.key).Scan(&exists); err != nil {
-			return false, err
+			return 0, err
 		}
 		if !exists {
 			r.err = backend.ErrNotFound
 		}
 	}
-	return false, nil
+	return 0, nil
 }
 
 // inTransaction finds out whether SQLite has kept the transaction after a statement failed. A
@@ -213,22 +228,27 @@ type counted struct {
 	changes  int64  // by how much it grew
 }
 
-// count sweeps if it is time, and moves the counter. A sweep counts as one change, because it makes
-// a new state.
+// count enters what was added to streams, sweeps if it is time, and moves the counter. A sweep
+// counts as one change, because it makes a new state.
 func (w *writer) count(changes int64, now time.Time) (counted, error) {
+	if err := w.note(); err != nil {
+		return counted{}, err
+	}
 	if !now.Before(w.nextSweep) {
-		res, err := w.sweepStmt.Exec(now.UnixMilli(), sweepLimit)
+		swept, err := w.sweep(now)
 		if err != nil {
 			return counted{}, fmt.Errorf("sweep: %w", err)
 		}
-		n, err := res.RowsAffected()
+		// As many more as were just added, so that the journal's sweep keeps up with large batches.
+		most := sweepLimit + changes
+		forgotten, err := w.forget(now, most)
 		if err != nil {
-			return counted{}, err
+			return counted{}, fmt.Errorf("sweep the journal: %w", err)
 		}
-		if n > 0 {
+		if swept+forgotten > 0 {
 			changes++
 		}
-		if n < sweepLimit {
+		if swept < sweepLimit && forgotten < most {
 			w.nextSweep = now.Add(sweepPause)
 		}
 	}
@@ -240,6 +260,15 @@ func (w *writer) count(changes int64, now time.Time) (counted, error) {
 		return counted{}, err
 	}
 	return counted{uint64(revision), changes}, nil
+}
+
+// sweep drops up to sweepLimit entries of keys whose keep has ended.
+func (w *writer) sweep(now time.Time) (dropped int64, err error) {
+	res, err := w.sweepStmt.Exec(now.UnixMilli(), sweepLimit)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 // keepUntil rounds up to whole milliseconds. The sweep compares with the time rounded down. So

@@ -291,8 +291,8 @@ func TestAConnectionThatIsDroppedLeavesNeitherLockNorWrites(t *testing.T) {
 		if err := s.writer.begin(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if changed, err := s.writer.apply(put("k", 0, ""), 1, time.Now()); !changed || err != nil {
-			t.Fatal(changed, err)
+		if n, err := s.writer.apply(put("k", 0, ""), 1, time.Now()); n != 1 || err != nil {
+			t.Fatal(n, err)
 		}
 		s.writer.conn.drop()
 	}

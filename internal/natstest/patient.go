@@ -15,6 +15,7 @@ type Store interface {
 	backend.Lister
 	backend.Watcher
 	backend.PrefixWatcher
+	backend.Journal
 }
 
 // Patient asks a store again that refuses: on a busy machine the servers of a cluster elect now and
@@ -77,4 +78,25 @@ func (p Patient) List(ctx context.Context, prefix string) iter.Seq2[backend.Entr
 			yield(backend.Entry{}, err)
 		}
 	}
+}
+
+func (p Patient) Append(ctx context.Context, entries []backend.JournalEntry) error {
+	_, err := again(ctx, func() (struct{}, error) { return struct{}{}, p.Store.Append(ctx, entries) })
+	return err
+}
+
+func (p Patient) ReadStream(ctx context.Context, stream string, after uint64, limit int) ([]backend.JournalEntry, error) {
+	return again(ctx, func() ([]backend.JournalEntry, error) { return p.Store.ReadStream(ctx, stream, after, limit) })
+}
+
+func (p Patient) ReadNewest(ctx context.Context, prefix string, before uint64, limit int) ([]backend.JournalEntry, error) {
+	return again(ctx, func() ([]backend.JournalEntry, error) { return p.Store.ReadNewest(ctx, prefix, before, limit) })
+}
+
+func (p Patient) Streams(ctx context.Context, prefix string, offset, limit int) (page []backend.StreamInfo, total int, err error) {
+	page, err = again(ctx, func() (page []backend.StreamInfo, err error) {
+		page, total, err = p.Store.Streams(ctx, prefix, offset, limit)
+		return page, err
+	})
+	return page, total, err
 }

@@ -19,6 +19,7 @@ type whole interface {
 	backend.Lister
 	backend.Watcher
 	backend.PrefixWatcher
+	backend.Journal
 }
 
 // deployment is a store as one host or several have it. They end with the test.
