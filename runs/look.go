@@ -68,8 +68,8 @@ func lookIf(ctx context.Context, s runlink.Steps, m marker, id string, wants fun
 		case err != nil:
 			return looked{}, err
 		case moved:
-		case c.Ended:
-			return looked{}, deleteMarker(ctx, s, m) // its revision was known before that end
+		case c.Ended: // the revision of the marker was known before that end
+			return looked{}, finish(ctx, s, &claim{c, sight, m})
 		case c.Lease == nil:
 			return looked{next: c.Next}, nil
 		default:

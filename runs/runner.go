@@ -10,6 +10,7 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/internal/runlink"
+	"github.com/ailease/lease/timeline"
 )
 
 // Runner starts runs, and works on those of the tasks that it handles. It is safe for concurrent
@@ -19,6 +20,7 @@ type Runner struct {
 	steps       runlink.Steps
 	concurrency int
 	log         *slog.Logger
+	timeline    *timeline.Store // nil: none
 
 	mu       sync.Mutex
 	handlers map[string]*handler
@@ -45,6 +47,11 @@ func WithConcurrency(n int) Option { return func(r *Runner) { r.concurrency = ma
 // handlers that panic. Nowhere unless set. Neither keys, inputs nor results are logged.
 func WithLogger(l *slog.Logger) Option { return func(r *Runner) { r.log = l } }
 
+// WithTimeline has the Runner write what happens to its runs to their timelines. All Runners that
+// work on the store must have it, or the ends of some runs are missing until somebody reads their
+// timeline.
+func WithTimeline(s *timeline.Store) Option { return func(r *Runner) { r.timeline = s } }
+
 // New returns a Runner on the leases of m. It does not touch the store.
 func New(m *lease.Manager, opts ...Option) *Runner {
 	r := &Runner{
@@ -53,6 +60,9 @@ func New(m *lease.Manager, opts ...Option) *Runner {
 	}
 	for _, o := range opts {
 		o(r)
+	}
+	if r.timeline != nil {
+		r.steps = storied{r.steps, r.timeline}
 	}
 	return r
 }

@@ -38,6 +38,9 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 		if !writes {
 			return answer, repair(ctx, s, sight)
 		}
+		if err := tellEnd(ctx, s, sight); err != nil && ctx.Err() != nil {
+			return runlink.Answer{}, first(unknown, err)
+		}
 		// (2) The marker comes first: a run without one is found by nobody.
 		if err := mark(ctx, s, key, s.Now().Add(r.Delay)); err != nil {
 			return runlink.Answer{}, first(unknown, &lease.Error{Op: "start", Key: key, Err: err})
@@ -50,6 +53,9 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 		case errors.Is(err, lease.ErrUnknownOutcome):
 			unknown = err // its nonce tells whether it was applied
 		default:
+			if err == nil {
+				tellReplaced(ctx, s, sight)
+			}
 			return answer, err
 		}
 	}

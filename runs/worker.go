@@ -300,16 +300,22 @@ func (w *worker) perform(handlers context.Context, h *handler, c *claim) (err er
 	ctx, cancel := context.WithCancelCause(handlers)
 	defer cancel(nil)
 	defer w.steps.AfterFunc(max(0, c.sight.Until.Sub(w.steps.Now())), func() { cancel(context.DeadlineExceeded) })()
+	story := beginAttempt(context.WithoutCancel(handlers), w.steps, c)
+	var failed error
+	returned := false
 	defer func() {
 		if p := recover(); p != nil { // the attempt has failed, with code "panic"
 			w.log.Error("a handler panicked", "task", h.task, "panic", fmt.Sprintf("%T", p))
 		}
 		finishing, end := context.WithTimeout(context.WithoutCancel(handlers), finishFor)
 		defer end()
+		story.end(failed, returned)
 		err = finish(finishing, w.steps, c)
 	}()
-	_ = w.steps.Work(ctx, c.Claim, h.options, func(ctx context.Context) (json.RawMessage, error) {
-		return h.call(ctx, c.sight.Input)
+	failed = w.steps.Work(ctx, c.Claim, h.options, func(ctx context.Context) (json.RawMessage, error) {
+		defer story.flush(ctx)
+		return h.call(context.WithValue(ctx, attemptKey{}, story), c.sight.Input)
 	})
+	returned = true
 	return nil
 }

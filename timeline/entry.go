@@ -25,3 +25,21 @@ type Entry struct {
 	// Fields are further members, a JSON object or nil.
 	Fields json.RawMessage
 }
+
+// IDs returns the run id and the agent id of a lease or run: those in its metadata, if they are
+// texts of 1 to 256 bytes. The run id is the key otherwise.
+func IDs(key string, metadata json.RawMessage) (runID, agentID string) {
+	var m struct {
+		RunID   any `json:"run_id"`
+		AgentID any `json:"agent_id"`
+	}
+	_ = json.Unmarshal(metadata, &m)
+	runID, agentID = key, ""
+	if id, ok := m.RunID.(string); ok && id != "" && len(id) <= 256 {
+		runID = id
+	}
+	if id, ok := m.AgentID.(string); ok && len(id) <= 256 {
+		agentID = id
+	}
+	return runID, agentID
+}
