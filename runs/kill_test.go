@@ -21,6 +21,7 @@ import (
 	_ "github.com/ailease/lease/backends/all"
 	"github.com/ailease/lease/internal/natstest"
 	"github.com/ailease/lease/runs"
+	"github.com/ailease/lease/timeline"
 )
 
 var kills = flag.Int("runs.kills", 4, "how often a worker with four runs under way is killed, on each store")
@@ -60,7 +61,11 @@ func workInSteps(url, table string) error {
 		return err
 	}
 	defer db.Close()
-	r := runs.New(m, runs.WithConcurrency(4))
+	tl, err := timeline.New(store)
+	if err != nil {
+		return err
+	}
+	r := runs.New(m, runs.WithConcurrency(4), runs.WithTimeline(tl))
 	inSteps.Handle(r, func(ctx context.Context, key string) (int, error) {
 		token, err := lease.Token(ctx, key)
 		if err != nil {
@@ -187,7 +192,11 @@ func TestKilledWorkers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer db.Close()
-			r := runs.New(m)
+			tl, err := timeline.New(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := runs.New(m, runs.WithTimeline(tl))
 			began := time.Now()
 			killed := 0
 			for round := range *kills {
@@ -211,6 +220,7 @@ func TestKilledWorkers(t *testing.T) {
 						t.Error(err)
 					} else if l.Attempt > 1 {
 						killed++
+						mustTell(t, r, key, l.Attempt)
 					}
 				}
 				second.kill()
@@ -223,6 +233,21 @@ func TestKilledWorkers(t *testing.T) {
 				t.Error("some runs were not met")
 			}
 		})
+	}
+}
+
+// mustTell checks the timeline of a run whose workers were killed but for the last.
+func mustTell(t *testing.T, r *runs.Runner, key string, attempts int) {
+	t.Helper()
+	words := []string{"run_started"}
+	for range attempts - 1 {
+		words = append(words, "attempt_started", "attempt_failed/expired")
+	}
+	want := strings.Join(append(words, "attempt_started", "run_finished/completed"), " ")
+	// Whoever reads before the last worker is done appends the end, and what that worker notes
+	// follows.
+	if got := strings.Join(strings.Fields(strings.ReplaceAll(told(t, r, key), "attempt_completed", "")), " "); got != want {
+		t.Errorf("told\n%s, want\n%s", got, want)
 	}
 }
 

@@ -94,6 +94,11 @@ func (r *Runner) Cancel(ctx context.Context, key, reason string) error {
 	case runlink.Absent, runlink.Open, runlink.Held:
 		return &lease.Error{Op: "cancel", Key: key, Err: fmt.Errorf("%w: no run", lease.ErrNotFound)}
 	}
-	_, err = r.manager.Cancel(ctx, key, sight.Lease.(lease.Lease).LeaseID, reason)
-	return err
+	if _, err = r.manager.Cancel(ctx, key, sight.Lease.(lease.Lease).LeaseID, reason); err != nil {
+		return err
+	}
+	if sight, err := r.steps.Look(ctx, key); err == nil { // else whoever clears the marker tells
+		_ = tellEnd(ctx, r.steps, sight)
+	}
+	return nil
 }

@@ -42,7 +42,7 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 			return runlink.Answer{}, first(unknown, err)
 		}
 		// (2) The marker comes first: a run without one is found by nobody.
-		if err := mark(ctx, s, key, s.Now().Add(r.Delay)); err != nil {
+		if err := mark(ctx, s, key, s.Now().Add(min(r.Delay, r.Within))); err != nil {
 			return runlink.Answer{}, first(unknown, &lease.Error{Op: "start", Key: key, Err: err})
 		}
 		// (3) The record is written at the revision of (1). If it has moved, the marker may have

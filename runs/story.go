@@ -27,8 +27,8 @@ type storied struct {
 }
 
 // storyFor bounds how long a run waits for its journal, before its handler and after it. With the
-// journal away the run goes on.
-const storyFor = time.Second
+// journal away the run goes on. Its claim is extended meanwhile.
+const storyFor = 5 * time.Second
 
 // tellEnd appends the start and the end of a run that has ended, unless they are there.
 func tellEnd(ctx context.Context, s runlink.Steps, sight runlink.Sight) error {
@@ -119,12 +119,12 @@ func beginAttempt(ctx context.Context, s runlink.Steps, c *claim) *attempt {
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, storyFor)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storyFor)
 	defer cancel()
 	a := &attempt{told, c.sight}
-	var batch []timeline.Entry
+	batch := []timeline.Entry{told.start(c.sight)}
 	before, now := c.sight.Lease.(lease.Lease), c.Lease.(lease.Lease)
-	if batch = append(batch, told.start(c.sight)); c.sight.Standing == runlink.Claimed { // its claim ran out
+	if c.sight.Standing == runlink.Claimed { // its claim ran out
 		expired := told.entry(c.sight, "attempt_failed", "failed")
 		expired.ErrorCode = "expired"
 		batch = append(batch, expired)

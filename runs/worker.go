@@ -300,7 +300,7 @@ func (w *worker) perform(handlers context.Context, h *handler, c *claim) (err er
 	ctx, cancel := context.WithCancelCause(handlers)
 	defer cancel(nil)
 	defer w.steps.AfterFunc(max(0, c.sight.Until.Sub(w.steps.Now())), func() { cancel(context.DeadlineExceeded) })()
-	story := beginAttempt(context.WithoutCancel(handlers), w.steps, c)
+	var story *attempt
 	var failed error
 	returned := false
 	defer func() {
@@ -313,6 +313,7 @@ func (w *worker) perform(handlers context.Context, h *handler, c *claim) (err er
 		err = finish(finishing, w.steps, c)
 	}()
 	failed = w.steps.Work(ctx, c.Claim, h.options, func(ctx context.Context) (json.RawMessage, error) {
+		story = beginAttempt(ctx, w.steps, c)
 		defer story.flush(ctx)
 		return h.call(context.WithValue(ctx, attemptKey{}, story), c.sight.Input)
 	})
