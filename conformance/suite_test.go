@@ -67,7 +67,7 @@ func putToTheSuite(t *testing.T, m mutant, alone bool) verdict {
 		if alone && seed == 1 {
 			tests = "^TestOneMutant$"
 		}
-		out, err := runMutant(t, m.name, seed, "-test.run="+tests, "-rapid.shrinktime=300ms")
+		out, err := runMutant(t, m.name, seed, "-test.run="+tests, "-rapid.shrinktime=20ms")
 		v.output = out
 		v.caught = err != nil && failed(out, "its_property", m.caughtBy) &&
 			strings.Contains(out, "broken promise: "+conformance.Promise(m.caughtBy)+"\n")
@@ -116,7 +116,7 @@ func ofAllMutants(t *testing.T) []verdict {
 		}
 	}
 	all := make([]verdict, len(mutants))
-	free := make(chan struct{}, 4) // much of the time they wait
+	free := make(chan struct{}, 8) // much of the time they wait
 	var wg sync.WaitGroup
 	for i, m := range mutants {
 		if conformance.Promise(m.caughtBy) == "" {

@@ -31,9 +31,10 @@ type play struct {
 	issued []call
 
 	executions []*execution
-	ended      map[string]string // how each run ended, by its ticket
-	names      map[string]string // ids drawn at random, by who drew them
-	writers    map[uint64]callID // who wrote each revision
+	ended      map[string]string  // how each run ended, by its ticket
+	names      map[string]string  // ids drawn at random, by who drew them
+	writers    map[uint64]callID  // who wrote each revision
+	plains     map[written][]byte // by plain
 	met        map[stepKind]int
 	told       []string // the steps in words
 }
@@ -75,7 +76,7 @@ type step struct {
 func newPlay(r *row) *play {
 	p := &play{
 		row: r, clock: leasetest.NewClock(t0), ended: make(map[string]string), turn: -1, names: make(map[string]string),
-		writers: make(map[uint64]callID), met: make(map[stepKind]int), world: world{entries: make(map[string]entry)},
+		writers: make(map[uint64]callID), plains: make(map[written][]byte), met: make(map[stepKind]int), world: world{entries: make(map[string]entry)},
 	}
 	for i, program := range r.programs {
 		a := &actor{play: p, id: i, program: strings.Fields(program), events: make(chan struct{}), answers: make(chan answer)}
@@ -131,7 +132,7 @@ func (p *play) enabled() (all []step) {
 			continue
 		}
 		all = append(all, step{goes, id})
-		if p.faults == p.row.faults {
+		if p.faults == p.row.faults || p.faults+p.clocks >= p.row.most() {
 			continue
 		}
 		switch c := a.waiting; {
@@ -149,7 +150,7 @@ func (p *play) enabled() (all []step) {
 			all = append(all, step{lands, c.id})
 		}
 	}
-	if p.clocks < p.row.clocks && working && p.betweenCalls() {
+	if p.clocks < p.row.clocks && p.faults+p.clocks < p.row.most() && working && p.betweenCalls() {
 		all = append(all, step{kind: clock})
 	}
 	return all

@@ -34,6 +34,20 @@ func (p *play) name(c call) {
 
 // plain is a value without what chance or the order of unrelated writes has made.
 func (p *play) plain(value []byte) []byte {
+	as := written{string(value), p.clocks}
+	if _, ok := p.plains[as]; !ok {
+		p.plains[as] = p.makePlain(value)
+	}
+	return p.plains[as]
+}
+
+// written is a value as it is read after so many steps of the clock.
+type written struct {
+	value  string
+	clocks int
+}
+
+func (p *play) makePlain(value []byte) []byte {
 	value = drawn.ReplaceAllFunc(value, func(id []byte) []byte { return []byte(p.names[string(id)]) })
 	if p.row.paused { // by chance for longer or shorter
 		value = dues.ReplaceAllFunc(value, func(due []byte) []byte {

@@ -15,6 +15,7 @@
 // TestAblation leaves rules of the package out, one at a time, and expects that a schedule is found
 // which breaks a promise.
 //
-// With -explore.long the rows that take minutes are explored too. Under the race detector each row
-// ends after some hundred schedules.
+// A row that takes seconds is explored within less than its bounds: not all may go wrong in one
+// schedule. With -explore.whole it may. With -explore.long the rows that take minutes are explored
+// too. Under the race detector each row ends after some hundred schedules.
 package explore

@@ -9,6 +9,7 @@ import (
 
 var (
 	long     = flag.Bool("explore.long", false, "explore the rows that take minutes too")
+	whole    = flag.Bool("explore.whole", false, "explore the rows that take seconds within their whole bounds")
 	ablate   = flag.Bool("explore.ablate", false, "run TestAblation, which leaves out one safety rule at a time")
 	schedule = flag.String("explore.replay", "", "replay this schedule of the rows that -run selects")
 )
@@ -20,6 +21,9 @@ type bounds struct {
 	outages int // times that the store stays away for longer than a write is pursued
 	cancels int // times that a caller gives up
 }
+
+// sum is how much went wrong, and how often the clock stepped.
+func (b bounds) sum() int { return b.faults + b.clocks + b.outages + b.cancels }
 
 // nothing tells whether nothing went wrong: time passes also on a good day.
 func (b bounds) nothing() bool { return b.faults+b.outages+b.cancels == 0 }
@@ -34,9 +38,18 @@ type row struct {
 	name     string
 	programs []string // see parse
 	bounds
+	usual      int           // how much of that one schedule may have without -explore.whole; 0: all of it
 	oneManager bool          // the workers share a Manager and its memory; else each has its own
 	retention  time.Duration // 0: longer than any schedule
 	long       bool
+}
+
+// most is how much of its bounds one schedule may have.
+func (r *row) most() int {
+	if r.usual > 0 && !*whole {
+		return r.usual
+	}
+	return r.sum()
 }
 
 func (r *row) retained() time.Duration {

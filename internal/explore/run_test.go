@@ -120,10 +120,13 @@ func (m *manager) poll(a answer) {
 	answers <- a
 }
 
+// may tells whether one more may happen of what has happened used times.
+func (r *run) may(used, bound int) bool { return used < bound && r.used.sum() < r.row.most() }
+
 // enabled are the choices there are now. Where two come to the same, only one is offered.
 func (r *run) enabled() []step {
 	var all []step
-	faulty := r.used.faults < r.row.faults
+	faulty, steps := r.may(r.used.faults, r.row.faults), r.may(r.used.clocks, r.row.clocks)
 	settling, working := false, false
 	for _, w := range r.workers {
 		working = working || !w.done
@@ -136,7 +139,7 @@ func (r *run) enabled() []step {
 		} else if c.kind == toBegin {
 			switch o := w.op(); {
 			case o.verb != "acquire" && o.verb != "do" && r.workers[o.of].leaseID == "":
-			case r.used.clocks == r.row.clocks && o.of == w.id && !r.row.oneManager:
+			case !steps && o.of == w.id && !r.row.oneManager:
 				return []step{{begins, op}} // when it begins makes no difference to anything
 			default:
 				all = append(all, step{begins, op})
@@ -149,7 +152,7 @@ func (r *run) enabled() []step {
 			}
 			settling = settling || c.settling() && !c.ended()
 		}
-		if r.used.cancels < r.row.cancels && !w.done && !w.cancelled {
+		if r.may(r.used.cancels, r.row.cancels) && !w.done && !w.cancelled {
 			all = append(all, step{canceled, op})
 		}
 	}
@@ -158,10 +161,10 @@ func (r *run) enabled() []step {
 			all = append(all, step{lands, w.op})
 		}
 	}
-	if r.used.clocks < r.row.clocks && working {
+	if steps && working {
 		all = append(all, step{kind: clock})
 	}
-	if r.used.outages < r.row.outages && settling {
+	if r.may(r.used.outages, r.row.outages) && settling {
 		all = append(all, step{kind: outage})
 	}
 	return all

@@ -44,8 +44,10 @@ func (a *announced) Watch(ctx context.Context, key string) (<-chan backend.Entry
 // TestAllWhoWaitGetTheResult has 64 wait while a lease is extended and completed, and while another
 // expires.
 func TestAllWhoWaitGetTheResult(t *testing.T) {
+	t.Parallel() // it waits for a lease to expire
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
 			here, there := d.ends(t)
 			at := announce(there)
 			holder, m := managerOn(t, here), managerOn(t, at)
