@@ -41,7 +41,9 @@ func suite(t *testing.T, url string, crash func(bucket string), used func(*natsk
 	)
 }
 
+// TestConformance looks at half of the cases unless -rapid.checks is given.
 func TestConformance(t *testing.T) {
+	fewerCases(t, "50")
 	o := natstest.Options(t.TempDir())
 	o.Port = natstest.FreePort(t)
 	server := natstest.Start(t, o)
@@ -52,14 +54,19 @@ func TestConformance(t *testing.T) {
 	}, bare, nil)
 }
 
-// TestConformanceOfACluster looks at a quarter of the cases unless -rapid.checks is given: a write
+// fewerCases sets how many cases a test looks at, unless the flag is given.
+func fewerCases(t *testing.T, checks string) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		f.Value.Set(checks)
+		t.Cleanup(func() { f.Value.Set(f.DefValue) })
+	}
+}
+
+// TestConformanceOfACluster looks at a seventh of the cases unless -rapid.checks is given: a write
 // takes four times as long. The cluster may elect meanwhile.
 func TestConformanceOfACluster(t *testing.T) {
 	t.Parallel()
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		f.Value.Set("25")
-		t.Cleanup(func() { f.Value.Set(f.DefValue) })
-	}
+	fewerCases(t, "15")
 	c := natstest.StartCluster(t)
 	patient := func(s *natskv.Store) backend.Backend { return natstest.Patient{Store: s} }
 	suite(t, c.URL(), func(bucket string) {
