@@ -41,9 +41,13 @@ func (s *Store) Read(ctx context.Context, namespace, runID string, offset, limit
 		return nil, 0, failed("read", err)
 	}
 	s.catchUp(ctx)
-	name, after := stream(namespace, runID), uint64(0)
+	name, after, counted := stream(namespace, runID), uint64(0), false
 	for {
-		page, err := s.journal.ReadStream(ctx, name, after, backend.MaxJournalBatch)
+		n := backend.MaxJournalBatch
+		if want := offset + limit + 1 - total; want > 0 { // one more tells whether there are more
+			n = min(n, want)
+		}
+		page, err := s.journal.ReadStream(ctx, name, after, n)
 		if err != nil {
 			return nil, 0, readFailed(ctx, "read", err)
 		}
@@ -52,13 +56,14 @@ func (s *Store) Read(ctx context.Context, namespace, runID string, offset, limit
 				entries = append(entries, decode(&page[i]))
 			}
 		}
-		if len(page) < backend.MaxJournalBatch {
+		if len(page) < n {
 			return entries, total, nil
 		}
 		after = page[len(page)-1].Position
-		if len(entries) < limit || offset+limit > total {
+		if total <= offset+limit || counted {
 			continue
 		}
+		counted = true
 		if n, ok, err := s.count(ctx, name); err != nil {
 			return nil, 0, readFailed(ctx, "read", err)
 		} else if ok {

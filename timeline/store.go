@@ -33,6 +33,7 @@ type Store struct {
 	running bool          // the writer
 	ended   chan struct{} // closed when the writer that was last started has ended
 	closed  bool
+	away    error // why the last write has failed, unless one has succeeded since
 
 	trouble trouble // the writer's
 }

@@ -23,6 +23,7 @@ func (s *Store) began(err error) {
 // over notes that a write has succeeded. Trouble is not over before the buffer has room again.
 func (s *Store) over() {
 	s.mu.Lock()
+	s.away = nil
 	room := s.waiting <= s.most/2
 	s.mu.Unlock()
 	dropped := s.Dropped()

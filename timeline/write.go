@@ -25,7 +25,6 @@ type call struct {
 	sent    bool          // with entries that are with the journal just now
 	unknown bool          // entries may be in the journal, or may still come there
 	gone    bool          // nobody waits any more: what was not sent never will be
-	last    error         // why entries wait
 }
 
 func newCall(items int) *call { return &call{done: make(chan struct{}), left: items} }
@@ -68,9 +67,9 @@ func (s *Store) wait(ctx context.Context, c *call, items []item) error {
 	case c.sent, c.unknown:
 		c.gone = true
 		return fmt.Errorf("%w: %w", lease.ErrUnknownOutcome, ctx.Err())
-	case c.last != nil:
+	case s.away != nil:
 		c.gone = true
-		return fmt.Errorf("%w: %w: %w", lease.ErrUnavailable, ctx.Err(), c.last)
+		return fmt.Errorf("%w: %w: %w", lease.ErrUnavailable, ctx.Err(), s.away)
 	}
 	c.gone = true
 	return ctx.Err()
@@ -261,9 +260,10 @@ func (s *Store) ready(b *batch, from, to int) bool {
 func (s *Store) failedSend(b *batch, from, to int, err error, unknown bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.away = err
 	for i := from; i < to; i++ {
 		if c := b.items[i].call; c != nil && b.open[i] && !b.items[i].marks {
-			c.sent, c.last = false, err
+			c.sent = false
 			c.unknown = c.unknown || unknown
 		}
 	}
