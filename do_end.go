@@ -260,7 +260,7 @@ func (h *hold) end(caller context.Context, patient bool, op string, c *command) 
 		case ctx.Err() == nil || !errors.Is(err, ctx.Err()):
 			h.refused = errors.Is(err, ErrLost) || errors.Is(err, ErrFinished)
 			if errors.Is(err, ErrLost) && !told {
-				h.m.tellLost(caller, h.m.storeKey(h.key), &l, relabel("do", h.key, err).Err)
+				h.tellLost(caller, &l, relabel("do", h.key, err).Err)
 			}
 			return ended, err
 		}

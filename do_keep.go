@@ -161,7 +161,7 @@ func (h *hold) lose(why error) error {
 		h.giveUp()
 		h.endLife()
 		l := h.lease
-		h.m.tellLost(h.around, h.m.storeKey(h.key), &l, why)
+		h.tellLost(h.around, &l, why)
 	}
 	return h.term.lost
 }

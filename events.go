@@ -1,7 +1,9 @@
 package lease
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -21,6 +23,8 @@ const (
 	EventReleased        EventKind = "released"         // info: given back by its holder
 	EventCompleted       EventKind = "completed"        // debug
 	EventFailed          EventKind = "failed"           // info: failed or canceled
+	EventLocked          EventKind = "locked"           // debug: a key, by the first CheckLock
+	EventDuplicate       EventKind = "duplicate"        // debug: a CheckLock found the key locked
 	EventLost            EventKind = "lost"             // warn: a holder was told that it holds the lease no more, or Do cannot be sure that it does
 	EventExpiredSeen     EventKind = "expired_seen"     // info: a caller was told that the lease has expired
 	EventConflictRetried EventKind = "conflict_retried" // debug: another's write came first; the call goes on with what it finds
@@ -45,21 +49,25 @@ func (k EventKind) level() slog.Level {
 
 // Event is something that happened to a lease, as far as this Manager knows; what it does not know
 // is zero. [EventLost] describes the lease that was lost if [Do] held it, else the one in its
-// place. Locks have only conflict_retried, outcome_settled, clock_suspect and unreadable.
+// place. Locks have only locked, duplicate, conflict_retried, outcome_settled, clock_suspect and
+// unreadable.
 type Event struct {
 	Kind      EventKind
+	At        time.Time // when it was told, by the Manager's clock
 	Namespace string
 	Key       string
 	State     State  // after the event
 	Version   uint64 // as in Lease, like the next two
 	Token     uint64
 	Attempt   int
-	ErrorCode string        // of EventFailed
-	Took      time.Duration // the operation, up to the event; 0 if no operation of the caller caused it
-	Held      time.Duration // since the lease was acquired; 0 of one that stands in place of the lost one
-	Outcome   string        // of EventOutcomeSettled: "applied", "not applied" or "unknown"
-	Err       error         // of EventLost: why; of the others: what went wrong
-	Dropped   uint64        // how many events before this one were dropped, because observers were slow
+	ErrorCode string          // of EventFailed
+	Took      time.Duration   // the operation, up to the event; 0 if no operation of the caller caused it
+	Held      time.Duration   // since the lease was acquired; 0 of one that stands in place of the lost one
+	Outcome   string          // of EventOutcomeSettled: "applied", "not applied" or "unknown"
+	Err       error           // of EventLost: why; of the others: what went wrong
+	Metadata  json.RawMessage // of the lease or lock; shared, and not to be changed
+	Claim     bool            // what happened was done, or lost, by a worker with a claim of a run
+	Dropped   uint64          // how many events before this one were dropped, because observers were slow
 }
 
 // mostEvents bounds how many events wait for the observers and the logger.
@@ -168,7 +176,9 @@ func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, be
 		return
 	}
 	now := c.clock.Now()
+	e.At = now
 	if r != nil {
+		e.Metadata = r.Metadata
 		e.State, e.Version, e.Token, e.Attempt = r.stateAt(now, c.skew), r.Version, r.Token, r.Attempt
 		if e.Kind != EventLost { // which is told of another's lease here
 			e.Held = now.Sub(r.AcquiredAt)
@@ -183,13 +193,14 @@ func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, be
 	c.send(ctx, e, storeKey)
 }
 
-// tellLost tells that Do has lost l.
-func (c *core) tellLost(ctx context.Context, storeKey string, l *Lease, why error) {
-	if c.listens() {
-		c.send(ctx, Event{
-			Kind: EventLost, State: l.State, Version: l.Version, Token: l.Token, Attempt: l.Attempt,
-			Held: c.clock.Now().Sub(l.AcquiredAt), Err: why,
-		}, storeKey)
+// tellLost tells that h has lost l.
+func (h *hold) tellLost(ctx context.Context, l *Lease, why error) {
+	if h.m.listens() {
+		now := h.m.clock.Now()
+		h.m.send(ctx, Event{
+			Kind: EventLost, At: now, State: l.State, Version: l.Version, Token: l.Token, Attempt: l.Attempt,
+			Held: now.Sub(l.AcquiredAt), Err: why, Metadata: bytes.Clone(l.Metadata), Claim: h.run != "",
+		}, h.m.storeKey(h.key))
 	}
 }
 
@@ -275,6 +286,9 @@ func (c *core) log(ctx context.Context, e *Event) {
 // tellApplied tells of what became of a command.
 func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a *applied, err error, began time.Time) {
 	var e Event
+	if r := a.rec; r != nil && r.Run != nil && cmd.start == nil {
+		e.Claim = cmd.leaseID != r.Run.Ticket
+	}
 	switch {
 	case errors.Is(err, ErrLost) && !cmd.byDo:
 		e.Kind, e.Err = EventLost, err

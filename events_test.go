@@ -248,6 +248,7 @@ level=WARN msg="lease: lost" namespace=default key=k took=1h0m3s err="lease lost
 				}
 				held := mustAcquire(t, m, "k", &lease.AcquireOptions{TTL: time.Minute, InputHash: "i1"})
 				events, _ := j.told(t, m)
+				mustHaveTimes(t, events, clock)
 				if got, want := fmt.Sprintf("%+v", events), fmt.Sprintf("%+v", []lease.Event{{
 					Kind: lease.EventAcquired, Namespace: "default", Key: "k", State: lease.StateInProgress, Version: 1, Token: 1, Attempt: 1,
 				}}); got != want {
@@ -264,6 +265,7 @@ level=WARN msg="lease: lost" namespace=default key=k took=1h0m3s err="lease lost
 					t.Fatalf("error is %v, want %v", err, tt.err)
 				}
 				events, log := j.told(t, m)
+				mustHaveTimes(t, events, clock)
 				if len(events) != len(tt.want) {
 					t.Fatalf("told of %+v, want %+v", events, tt.want)
 				}
@@ -288,6 +290,19 @@ level=WARN msg="lease: lost" namespace=default key=k took=1h0m3s err="lease lost
 				}
 			})
 		})
+	}
+}
+
+// mustHaveTimes checks that each event has a time up to now, in their order, and removes it.
+func mustHaveTimes(t *testing.T, events []lease.Event, clock *leasetest.Clock) {
+	t.Helper()
+	for i := range events {
+		if at := events[i].At; at.IsZero() || at.After(clock.Now()) || i > 0 && at.Before(events[i-1].At) {
+			t.Errorf("event %d, %s, has the time %v; it is %v", i, events[i].Kind, at, clock.Now())
+		}
+	}
+	for i := range events {
+		events[i].At = time.Time{}
 	}
 }
 

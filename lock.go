@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -39,12 +40,14 @@ func (m *Manager) CheckLock(ctx context.Context, key string, opts *LockOptions) 
 	ttl, ttlErr := m.grant(o.TTL)
 	metadata, metadataErr := compactObject("metadata", o.Metadata, m.maxMetadataBytes)
 	var a applied
+	began := m.began()
 	if err = cmp.Or(m.checkKey(key), ttlErr, metadataErr, checkString("nonce", o.Nonce, maxIDBytes)); err == nil {
-		a, err = m.apply(ctx, m.lockKey(key), &command{verb: verbLock, op: m.newOp(), ttl: ttl, skew: m.skew, metadata: metadata, nonce: o.Nonce}, m.began())
+		a, err = m.apply(ctx, m.lockKey(key), &command{verb: verbLock, op: m.newOp(), ttl: ttl, skew: m.skew, metadata: metadata, nonce: o.Nonce}, began)
 	}
 	if err != nil {
 		return Lock{}, false, &Error{Op: "check lock", Key: key, Err: err}
 	}
+	m.tellChecked(ctx, key, &a, began)
 	return Lock{
 		Key:         key,
 		TTL:         a.rec.TTL,
@@ -53,6 +56,20 @@ func (m *Manager) CheckLock(ctx context.Context, key string, opts *LockOptions) 
 		FirstSeenAt: a.rec.FirstSeenAt,
 		Metadata:    a.rec.Metadata, // not shared: locks are remembered without it
 	}, a.outcome != outDuplicate, nil
+}
+
+// tellChecked tells of what a CheckLock found, unless it repeats one that was told of.
+func (m *Manager) tellChecked(ctx context.Context, key string, a *applied, began time.Time) {
+	kind := EventLocked
+	switch {
+	case !m.listens() || a.outcome == outAcquiredAgain:
+		return
+	case a.outcome == outDuplicate:
+		kind = EventDuplicate
+	}
+	r := *a.rec
+	r.Metadata = bytes.Clone(r.Metadata) // the caller gets the other
+	m.tell(ctx, Event{Kind: kind}, m.lockKey(key), &r, began)
 }
 
 // ForgetLock unlocks key, for an operator who knows that the work was not done, or that the lock

@@ -1,11 +1,12 @@
-// Package timeline keeps the story of each lease and run: what happened, in order.
 package timeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ailease/lease"
@@ -13,53 +14,176 @@ import (
 )
 
 // Store writes and reads the timelines of all namespaces on one store. It is safe for concurrent
-// use.
+// use. It runs a goroutine only while there is something to write.
 type Store struct {
 	journal backend.Journal
 	keep    time.Duration
+	most    int
+	logger  *slog.Logger
+	dropped atomic.Uint64
+
+	ctx    context.Context // ends when nothing more is to be written
+	cancel context.CancelFunc
+	hurry  chan struct{} // has room for one: the writer need not gather
+
+	mu      sync.Mutex
+	queue   []item
+	waiting int           // entries of Note that are in the queue or with the writer
+	urgent  bool          // somebody waits for what is in the queue
+	running bool          // the writer
+	ended   chan struct{} // closed when the writer that was last started has ended
+	closed  bool
+	away    error // why the last write has failed, unless one has succeeded since
+
+	trouble trouble // the writer's
 }
+
+// Option changes a Store that [New] makes.
+type Option func(*Store)
+
+// WithKeep sets how long entries stay readable, from when they are in the store: 7 days unless set.
+// It must be positive.
+func WithKeep(d time.Duration) Option { return func(s *Store) { s.keep = d } }
+
+// WithBuffer sets how many entries may wait for the store: 4096 unless set. [Store.Note] drops those
+// beyond. It must be positive.
+func WithBuffer(entries int) Option { return func(s *Store) { s.most = entries } }
+
+// WithLogger has l told, as a warning, when entries begin to wait for a store that is away or to be
+// dropped, and when that is over. Without it nobody is.
+func WithLogger(l *slog.Logger) Option { return func(s *Store) { s.logger = l } }
 
 // New returns the timelines of a store. The error wraps errors.ErrUnsupported if the store is no
-// [backend.Journal].
-func New(b backend.Backend) (*Store, error) {
-	j, ok := backend.As[backend.Journal](b)
-	if !ok {
-		return nil, fmt.Errorf("timeline: the store keeps no journal: %w", errors.ErrUnsupported)
+// [backend.Journal], and [lease.ErrInvalid] if an option is out of range. It does not touch the
+// store.
+func New(b backend.Backend, opts ...Option) (*Store, error) {
+	s := &Store{
+		keep: 7 * 24 * time.Hour, most: 4096, logger: slog.New(slog.DiscardHandler),
+		hurry: make(chan struct{}, 1),
 	}
-	return &Store{j, 7 * 24 * time.Hour}, nil
+	for _, o := range opts {
+		o(s)
+	}
+	var bad *lease.FieldError
+	switch {
+	case s.keep <= 0:
+		bad = &lease.FieldError{Field: "keep", Problem: fmt.Sprintf("%v, must be positive", s.keep)}
+	case s.most <= 0:
+		bad = &lease.FieldError{Field: "buffer", Problem: fmt.Sprintf("%d entries, must be positive", s.most)}
+	case s.logger == nil:
+		bad = &lease.FieldError{Field: "logger", Problem: "must not be nil"}
+	}
+	if bad != nil {
+		return nil, fmt.Errorf("timeline: new: %w", bad)
+	}
+	if b == nil {
+		return nil, fmt.Errorf("timeline: new: %w", &lease.FieldError{Field: "backend", Problem: "must not be nil"})
+	}
+	var ok bool
+	if s.journal, ok = backend.As[backend.Journal](b); !ok {
+		return nil, fmt.Errorf("timeline: new: the store keeps no journal: %w", errors.ErrUnsupported)
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
 }
 
-// Observe notes an event of a Manager, for [lease.WithObserver]. It never waits for the store.
-func (s *Store) Observe(e lease.Event) {}
+// Note adds an entry behind the buffer, and never waits for the store. What one caller notes stays
+// in order. An entry that is dropped is counted: one that is out of limits, that finds the buffer
+// full or the Store closed, or whose write has an unknown outcome and that has no ID. So an entry
+// without an ID is written at most once, and another exactly once unless it is dropped.
+func (s *Store) Note(e Entry) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	if e.check() != nil {
+		s.drop(1)
+		return
+	}
+	s.mu.Lock()
+	if s.closed || s.waiting >= s.most {
+		s.mu.Unlock()
+		s.drop(1)
+		return
+	}
+	s.waiting++
+	s.queue = append(s.queue, item{entry: e})
+	s.start()
+	full := len(s.queue) == enough
+	s.mu.Unlock()
+	if full {
+		s.wake()
+	}
+}
 
-// Note adds an entry behind the buffer. It never waits for the store.
-func (s *Store) Note(e Entry) { _ = s.Append(context.Background(), e) }
+// Dropped is how many entries were dropped so far, and how many events before they came to
+// [Store.Observe]. Of those whose write had an unknown outcome some may be in the store.
+func (s *Store) Dropped() uint64 { return s.dropped.Load() }
 
-// Append adds entries at once, in their order, before what Note takes from now on.
+func (s *Store) drop(n uint64) { s.dropped.Add(n) }
+
+// Append adds up to 1000 entries, in their order, after all that was noted before. They are in the
+// store when it returns nil.
+//
+// While the store is away, Append tries again until ctx ends. It does so after an unknown outcome
+// too, with entries that have an ID. Errors:
+//
+//   - [lease.ErrInvalid], with a [lease.FieldError] where the caller can help it: nothing was added
+//   - [lease.ErrUnavailable]: nothing was added; with [backend.ErrClosed] the Store or its backend
+//     is closed
+//   - [lease.ErrUnknownOutcome]: entries may have been added, or may still be; Append can be called
+//     again with those that have an ID
+//   - besides, the context's error, if it has ended: without ErrUnknownOutcome nothing was added
 func (s *Store) Append(ctx context.Context, entries ...Entry) error {
-	batch := make([]backend.JournalEntry, len(entries))
-	for i, e := range entries {
-		data, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		batch[i] = backend.JournalEntry{Stream: e.Namespace + "/" + e.RunID, ID: e.ID, Data: data, Keep: s.keep}
+	if len(entries) > backend.MaxJournalBatch {
+		return failed("append", &lease.FieldError{Field: "entries", Problem: fmt.Sprintf("%d, limit %d", len(entries), backend.MaxJournalBatch)})
 	}
-	return s.journal.Append(ctx, batch)
+	items := make([]item, len(entries))
+	c := newCall(len(entries))
+	for i, e := range entries {
+		if err := e.check(); err != nil {
+			return failed("append", err)
+		}
+		if e.Time.IsZero() {
+			e.Time = time.Now()
+		}
+		items[i] = item{entry: e, call: c}
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	return failed("append", s.wait(ctx, c, items))
 }
 
-// Flush waits until what Note took before is in the store, or was dropped.
-func (s *Store) Flush(ctx context.Context) error { return nil }
+// Flush waits until what was noted before is in the store, or was dropped, or until ctx ends.
+func (s *Store) Flush(ctx context.Context) error {
+	c := newCall(1)
+	return failed("flush", s.wait(ctx, c, []item{{call: c, marks: true}}))
+}
 
-// Read returns entries of one timeline, oldest first, and how many there are.
-func (s *Store) Read(ctx context.Context, namespace, runID string, offset, limit int) (entries []Entry, total int, err error) {
-	page, err := s.journal.ReadStream(ctx, namespace+"/"+runID, 0, backend.MaxJournalBatch)
-	for _, p := range page {
-		var e Entry
-		if err := json.Unmarshal(p.Data, &e); err != nil {
-			return nil, 0, err
-		}
-		entries = append(entries, e)
+// Close flushes, and ends the Store: later notes are dropped, and Append fails. Reads go on as long
+// as the backend does. What is not in the store when ctx ends is dropped, and the error is the
+// context's.
+func (s *Store) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	err := s.Flush(ctx)
+	s.cancel()
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if ended != nil {
+		<-ended
 	}
-	return entries, len(entries), err
+	if err != nil {
+		return failed("close", errors.Unwrap(err))
+	}
+	return nil
+}
+
+func failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("timeline: %s: %w", op, err)
 }

@@ -1,0 +1,301 @@
+package timeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ailease/lease"
+	"github.com/ailease/lease/backend"
+)
+
+// item is an entry on its way, or the mark of a Flush, which has no entry.
+type item struct {
+	entry Entry
+	call  *call // nil of a note
+	marks bool
+}
+
+// call is one Append or Flush. The Store's mu guards it.
+type call struct {
+	done    chan struct{} // closed when all its items are settled
+	left    int           // how many are not
+	err     error         // once done is closed
+	sent    bool          // with entries that are with the journal just now
+	unknown bool          // entries may be in the journal, or may still come there
+	gone    bool          // nobody waits any more: what was not sent never will be
+}
+
+func newCall(items int) *call { return &call{done: make(chan struct{}), left: items} }
+
+// enough items are written without gathering more.
+const enough = backend.MaxJournalBatch / 2
+
+// gatherFor is how long notes wait for others, unless somebody waits for them: a write costs the
+// store about the same with one entry as with a hundred.
+const gatherFor = 50 * time.Millisecond
+
+// wait hands items over to the writer and waits for them.
+func (s *Store) wait(ctx context.Context, c *call, items []item) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.closed && !items[0].marks {
+		s.mu.Unlock()
+		return errClosed
+	}
+	if items[0].marks && !s.running {
+		s.mu.Unlock()
+		return nil
+	}
+	s.queue, s.urgent = append(s.queue, items...), true
+	s.start()
+	s.mu.Unlock()
+	s.wake()
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case c.left == 0:
+		return c.err
+	case c.sent, c.unknown:
+		c.gone = true
+		return fmt.Errorf("%w: %w", lease.ErrUnknownOutcome, ctx.Err())
+	case s.away != nil:
+		c.gone = true
+		return fmt.Errorf("%w: %w: %w", lease.ErrUnavailable, ctx.Err(), s.away)
+	}
+	c.gone = true
+	return ctx.Err()
+}
+
+var errClosed = fmt.Errorf("%w: %w", lease.ErrUnavailable, backend.ErrClosed)
+
+// settle says what became of n items of c. The first error stands.
+func (c *call) settle(n int, err error) {
+	if c.err == nil {
+		c.err = err
+	}
+	if c.left -= n; c.left == 0 {
+		close(c.done)
+	}
+}
+
+// start has the writer run. The caller holds mu.
+func (s *Store) start() {
+	if !s.running {
+		s.running, s.ended = true, make(chan struct{})
+		go s.write()
+	}
+}
+
+func (s *Store) wake() {
+	select {
+	case s.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// write is the writer. It ends when the queue is empty.
+func (s *Store) write() {
+	var b batch
+	for s.gather() {
+		s.take(&b)
+		b.encode(s.keep)
+		s.put(&b, 0, len(b.items))
+	}
+}
+
+// gather waits for a batch that is worth a write. It tells whether there is one.
+func (s *Store) gather() bool {
+	s.mu.Lock()
+	n, urgent := len(s.queue), s.urgent
+	if n == 0 {
+		s.running, s.queue = false, nil
+		close(s.ended)
+	}
+	s.mu.Unlock()
+	if n == 0 || n >= enough || urgent {
+		return n > 0
+	}
+	t := time.NewTimer(gatherFor)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.hurry:
+	case <-s.ctx.Done():
+	}
+	return true
+}
+
+// batch is what the writer has in hand. Its memory is used again.
+type batch struct {
+	items   []item
+	data    []byte
+	entries []backend.JournalEntry // of items, in the same places
+	sending []backend.JournalEntry
+	open    []bool // of items: not settled yet
+}
+
+// take moves the next items from the queue to b.
+func (s *Store) take(b *batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(s.queue), backend.MaxJournalBatch)
+	if n == len(s.queue) {
+		s.urgent = false
+	}
+	clear(b.items)
+	b.items = append(b.items[:0], s.queue[:n]...)
+	left := copy(s.queue, s.queue[n:])
+	clear(s.queue[left:])
+	s.queue = s.queue[:left]
+}
+
+func (b *batch) encode(keep time.Duration) {
+	clear(b.entries)
+	b.entries, b.open, b.data = b.entries[:0], b.open[:0], b.data[:0]
+	ends := make([]int, len(b.items))
+	for i := range b.items {
+		if !b.items[i].marks {
+			b.data = b.items[i].entry.appendJSON(b.data)
+		}
+		ends[i] = len(b.data)
+	}
+	begin := 0
+	for i := range b.items {
+		e := &b.items[i].entry
+		b.open = append(b.open, true)
+		b.entries = append(b.entries, backend.JournalEntry{ID: e.ID, Data: b.data[begin:ends[i]:ends[i]], Keep: keep})
+		if !b.items[i].marks {
+			b.entries[i].Stream = stream(e.Namespace, e.RunID)
+		}
+		begin = ends[i]
+	}
+}
+
+// sendFor bounds one try. What comes of it later is unknown.
+const sendFor = 5 * time.Second
+
+// put writes the items from one to another, until all of them are settled.
+func (s *Store) put(b *batch, from, to int) {
+	pause := 20 * time.Millisecond
+	for s.ready(b, from, to) {
+		if s.ctx.Err() != nil {
+			s.settle(b, from, to, errClosed, always)
+			return
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, sendFor)
+		err := s.journal.Append(ctx, b.sending)
+		cancel()
+		switch {
+		case err == nil:
+			s.settle(b, from, to, nil, always)
+			s.over()
+			return
+		case errors.Is(err, backend.ErrInvalid) && len(b.sending) > 1: // one of them, perhaps
+			middle := (from + to) / 2
+			s.put(b, from, middle)
+			s.put(b, middle, to)
+			return
+		case errors.Is(err, backend.ErrInvalid):
+			s.settle(b, from, to, fmt.Errorf("%w: %w", lease.ErrInvalid, err), always)
+			return
+		case errors.Is(err, backend.ErrClosed):
+			s.began(err)
+			s.settle(b, from, to, fmt.Errorf("%w: %w", lease.ErrUnavailable, err), always)
+			return
+		case errors.Is(err, backend.ErrUnavailable):
+			s.failedSend(b, from, to, err, false)
+		default:
+			s.failedSend(b, from, to, err, true)
+			s.settle(b, from, to, fmt.Errorf("%w: %w", lease.ErrUnknownOutcome, err), hasNoID)
+		}
+		s.began(err)
+		select {
+		case <-time.After(pause):
+		case <-s.ctx.Done():
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+func always(*item) bool { return true }
+
+// hasNoID tells whether the journal would add the item a second time.
+func hasNoID(i *item) bool { return !i.marks && i.entry.ID == "" }
+
+// ready collects what is to be sent. If there is nothing, the items are settled.
+func (s *Store) ready(b *batch, from, to int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.sending = b.sending[:0]
+	for i := from; i < to; i++ {
+		one := &b.items[i]
+		switch {
+		case !b.open[i] || one.marks:
+		case one.call != nil && one.call.gone:
+			b.open[i] = false
+			one.call.settle(1, nil)
+		default:
+			b.sending = append(b.sending, b.entries[i])
+			if one.call != nil {
+				one.call.sent = true
+			}
+		}
+	}
+	if len(b.sending) == 0 {
+		s.settleLocked(b, from, to, nil, always)
+	}
+	return len(b.sending) > 0
+}
+
+// failedSend notes that a try has failed.
+func (s *Store) failedSend(b *batch, from, to int, err error, unknown bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = err
+	for i := from; i < to; i++ {
+		if c := b.items[i].call; c != nil && b.open[i] && !b.items[i].marks {
+			c.sent = false
+			c.unknown = c.unknown || unknown
+		}
+	}
+}
+
+// settle says that nothing more happens to the items that are of a kind.
+func (s *Store) settle(b *batch, from, to int, err error, of func(*item) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settleLocked(b, from, to, err, of)
+}
+
+func (s *Store) settleLocked(b *batch, from, to int, err error, of func(*item) bool) {
+	for i := from; i < to; i++ {
+		one := &b.items[i]
+		if !b.open[i] || !of(one) {
+			continue
+		}
+		b.open[i] = false
+		switch {
+		case one.marks:
+			one.call.settle(1, nil)
+		case one.call != nil && one.call.unknown && err != nil && !errors.Is(err, lease.ErrUnknownOutcome):
+			one.call.settle(1, fmt.Errorf("%w: %w", lease.ErrUnknownOutcome, err))
+		case one.call != nil:
+			one.call.unknown = one.call.unknown || err == nil // the others are not known to be added
+			one.call.settle(1, err)
+		default:
+			s.waiting--
+			if err != nil {
+				s.drop(1)
+			}
+		}
+	}
+}
