@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
-	"github.com/ailease/lease/backend"
 	"github.com/ailease/lease/internal/runlink"
 	"github.com/ailease/lease/timeline"
 )
@@ -60,7 +59,7 @@ func tellFinish(ctx context.Context, s runlink.Steps, sight runlink.Sight, statu
 	finish.ID, finish.Time, finish.ErrorCode = idOf(finish.Type, l.LeaseID), at, code
 	finish.Fields = fieldsOf(sight.Task, at.Sub(l.AcquiredAt))
 	err := told.timeline.Append(ctx, told.start(sight), finish)
-	if errors.Is(err, backend.ErrInvalid) { // no journal will ever take it
+	if errors.Is(err, lease.ErrInvalid) { // no journal will ever take it
 		return nil
 	}
 	return err
@@ -208,31 +207,20 @@ func (r *Runner) Timeline(ctx context.Context, runID string, offset, limit int) 
 	if err != nil {
 		return nil, 0, err
 	}
-	appended, err := told.heal(ctx, namespace, runID)
+	appended, err := told.heal(ctx, runID, entries)
 	if err != nil || !appended {
 		return entries, total, err
 	}
 	return told.timeline.Read(ctx, namespace, runID, offset, limit)
 }
 
-// lastRead is how many of the last entries of a timeline are looked at for ends.
-const lastRead = 200
-
 // heal appends the ends of the runs of a timeline whose workers died, or lost the journal, before
-// they could.
-func (s storied) heal(ctx context.Context, namespace, runID string) (appended bool, err error) {
-	_, total, err := s.timeline.Read(ctx, namespace, runID, 0, 1)
-	if err != nil {
-		return false, err
-	}
-	last, _, err := s.timeline.Read(ctx, namespace, runID, max(0, total-lastRead), lastRead)
-	if err != nil {
-		return false, err
-	}
-	keys, ended := map[string]bool{runID: true}, map[string]bool{}
-	for _, e := range last {
-		if e.ID != "" {
-			ended[e.ID] = true
+// they could. It looks at the run that is named as the timeline, and at those of the entries.
+func (s storied) heal(ctx context.Context, runID string, entries []timeline.Entry) (appended bool, err error) {
+	keys, ends := map[string]bool{runID: true}, map[string]bool{}
+	for _, e := range entries {
+		if e.Type == "run_finished" {
+			ends[e.ID] = true
 		}
 		if e.Key != "" && len(keys) < mostKeys {
 			keys[e.Key] = true
@@ -247,9 +235,11 @@ func (s storied) heal(ctx context.Context, namespace, runID string) (appended bo
 			return appended, err
 		}
 		l := sight.Lease.(lease.Lease)
-		if of, _ := timeline.IDs(key, l.Metadata); of != runID || sight.Standing != runlink.Ended || !isRun(sight) || ended[idOf("run_finished", l.LeaseID)] {
+		of, _ := timeline.IDs(key, l.Metadata)
+		if of != runID || sight.Standing != runlink.Ended || !isRun(sight) || ends[idOf("run_finished", l.LeaseID)] {
 			continue
 		}
+		// The end may stand on another page. Then its id has the journal drop this one.
 		if err := tellEnd(ctx, s, sight); err != nil {
 			return appended, err
 		}
