@@ -218,9 +218,9 @@ func TestKilledWorkers(t *testing.T) {
 					}
 					if l, err := m.Status(t.Context(), key); err != nil {
 						t.Error(err)
-					} else if l.Attempt > 1 {
+					} else if l.Failures > 0 {
 						killed++
-						mustTell(t, r, key, l.Attempt)
+						mustTell(t, r, key, l.Failures+1)
 					}
 				}
 				second.kill()
