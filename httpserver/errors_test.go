@@ -74,6 +74,13 @@ func TestErrors(t *testing.T) {
 		{"cancel of what has completed", post("/v1/ai/cancel", `{"key":"done","lease_id":"$ID"}`), 409, "already_finished", nil},
 		{"another input", post("/v1/ai/lease", `{"key":"busy","input_hash":"other"}`), 409, "input_mismatch", nil},
 
+		{"a run of an agent's tool", post("/v1/ai/run", `{"agent_id":"a","tool":"t"}`), 404, "tool_not_found", nil},
+		{"a run of nothing", post("/v1/ai/run", `{}`), 422, "invalid_request", missing("body", "key")},
+		{"a run of an agent without a tool", post("/v1/ai/run", `{"agent_id":"a"}`), 422, "invalid_request", missing("body", "tool")},
+		{"a run of a tool without an agent", post("/v1/ai/run", `{"tool":"t"}`), 422, "invalid_request", missing("body", "agent_id")},
+		{"a run of another input", post("/v1/ai/run", `{"key":"busy","input_hash":"other"}`), 409, "input_mismatch", nil},
+		{"a wrong method at run", get("/v1/ai/run"), 405, "method_not_allowed", nil},
+
 		{"a body too large", post("/v1/ai/lease", `{"key":"k","x":"`+strings.Repeat("x", 1<<20)+`"}`), 413, "too_large", nil},
 		{"a body too large at check-lock", post("/v1/check-lock", `{"key":"k","x":"`+strings.Repeat("x", 1<<20)+`"}`), 413, "too_large", nil},
 		{"a body that is not JSON", with("Content-Type", "application/x-www-form-urlencoded", post("/v1/ai/lease", `key=k`)), 415, "unsupported_media_type", nil},
