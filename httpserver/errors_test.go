@@ -158,6 +158,9 @@ func TestServerErrors(t *testing.T) {
 	lease := func(s *server) reply { return s.send("lease", object{"key": "k"}) }
 	lock := func(s *server) reply { return s.post("/v1/check-lock", `{"key":"k"}`) }
 	status := func(s *server) reply { return s.get("/v1/ai/status", "k") }
+	run := func(s *server) reply { return s.send("run", object{"key": "k"}) }
+	noWrites := failing(secret)
+	noWrites.get = nil // a run is read before it is written, and its marker before its record
 	for _, tt := range []struct {
 		name   string
 		store  backend.Backend
@@ -175,6 +178,11 @@ func TestServerErrors(t *testing.T) {
 		{"the outcome is unknown", failing(secret), lease, 503, "unknown_outcome", "1", "repeat the request with the same fields; a lease or check-lock needs the nonce"},
 		{"the outcome of a lock is unknown", failing(secret), lock, 503, "unknown_outcome", "1", "the nonce that it had"},
 		{"the record is unreadable", unreadable, status, 500, "unreadable_record", "", "an operator"},
+		{"the store cannot be reached for a run", failing(errors.Join(backend.ErrUnavailable, secret)), run, 503, "unavailable", "1", "nothing was written"},
+		{"the store was closed, for a run", closed, run, 503, "unavailable", "1", "nothing was written"},
+		{"the outcome of a run's marker is unknown", noWrites, run, 503, "unavailable", "1", "nothing was written"},
+		{"the record of a run is unreadable", unreadable, run, 500, "unreadable_record", "", "an operator"},
+		{"a bug in a run", panicking, run, 500, "internal_error", "", "its log has more"},
 		{"a bug", panicking, status, 500, "internal_error", "", "its log has more"},
 		{"a bug in a lock", panicking, lock, 500, "internal_error", "", "its log has more"},
 	} {
@@ -214,6 +222,7 @@ func TestASilentStoreIsAnsweredFor(t *testing.T) {
 		{"result", func(s *server) reply { return s.get("/v1/ai/result", "k") }, "unavailable", timeout},
 		{"lease", func(s *server) reply { return s.send("lease", fields) }, "unknown_outcome", timeout + settling},
 		{"check-lock", func(s *server) reply { return s.post("/v1/check-lock", `{"key":"k"}`) }, "unknown_outcome", timeout + settling},
+		{"run", func(s *server) reply { return s.send("run", object{"key": "k"}) }, "unavailable", timeout},
 		// This server has not seen the lease, and so it reads before it writes.
 		{"extend", func(s *server) reply { return s.send("extend", fields) }, "unavailable", timeout},
 		{"release", func(s *server) reply { return s.send("release", fields) }, "unavailable", timeout},
