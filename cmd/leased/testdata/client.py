@@ -202,7 +202,7 @@ for task in TASK:
         thread.join()
     assert len(results) == 4, results
     for answer in results:
-        want(answer, "completed", ok=True, result=42, attempt=1)
+        want(answer, "completed", ok=True, result=42)
     want(call("POST", "run", key="double_1", metadata={"task": task, "n": 4}), "completed", charged=0)
 
 # Errors have a status as well.
