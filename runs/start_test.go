@@ -6,9 +6,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backends/memory"
+	"github.com/ailease/lease/leasetest"
 	"github.com/ailease/lease/runs"
 )
 
@@ -90,4 +93,54 @@ func TestInputsAreNotEscapedForHTML(t *testing.T) {
 			t.Errorf("the input has %d bytes, the result %d, error %v", len(got), len(out), err)
 		}
 	})
+}
+
+// TestASlowStartBesideAFastWorker: the worker sees the marker long before the record. It waits for
+// that before it fences the key, or the start would never get through.
+func TestASlowStartBesideAFastWorker(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		delay time.Duration
+		again bool // the runs stand, and have failed
+	}{
+		{"a new run", 10 * time.Millisecond, false},
+		{"a new run, started very slowly", 400 * time.Millisecond, false},
+		{"a run that has failed", 10 * time.Millisecond, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				plain := memory.New()
+				defer plain.Close()
+				slow := leasetest.NewStore(plain)
+				slow.Delay(tt.delay)
+				starter, err := lease.NewManager(slow)
+				if err != nil {
+					t.Fatal(err)
+				}
+				worker, err := lease.NewManager(plain)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := runs.New(worker)
+				double.Handle(r, twice)
+				defer work(t, r)()
+				attempt := 1
+				if tt.again {
+					mustStart(t, double, r, "k", request{4}, &runs.StartOptions{Delay: time.Hour})
+					if err := r.Cancel(t.Context(), "k", ""); err != nil {
+						t.Fatal(err)
+					}
+					attempt = 2
+				}
+				time.Sleep(2 * time.Hour) // the worker is idle
+				l := mustStart(t, double, runs.New(starter), "k", request{4}, &runs.StartOptions{RetryFailed: true})
+				if l.Attempt != attempt {
+					t.Errorf("the run begins with attempt %d, want %d", l.Attempt, attempt)
+				}
+				if got, err := double.Wait(t.Context(), r, "k"); err != nil || got.Double != 8 {
+					t.Errorf("the result is %+v, error %v", got, err)
+				}
+			})
+		})
+	}
 }
