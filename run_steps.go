@@ -28,6 +28,10 @@ func (m runSteps) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	return m.clock.AfterFunc(d, f)
 }
 
+func (m runSteps) Grant(ttl time.Duration) (time.Duration, error) { return m.grant(ttl) }
+
+func (m runSteps) MaxMetadataBytes() int { return m.maxMetadataBytes }
+
 func (m runSteps) Look(ctx context.Context, key string) (runlink.Sight, error) {
 	err := m.checkKey(key)
 	if err == nil {

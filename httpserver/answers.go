@@ -102,7 +102,7 @@ func (c *call) describe(l *lease.Lease) leaseAnswer {
 	a.FirstSeenAt, a.DoneAt = instant(l.FirstSeenAt), instant(l.DoneAt)
 	a.ResultHash, a.ErrorCode, a.Retryable = text(l.ResultHash), text(l.ErrorCode), l.Retryable
 	if !c.hideLeaseIDs {
-		a.LeaseID = &l.LeaseID
+		a.LeaseID = text(l.LeaseID)
 	}
 	if l.State == lease.StateInProgress {
 		a.TTLLeft = wholeSeconds(l.TTLLeft)

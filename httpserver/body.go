@@ -32,7 +32,7 @@ func (c *call) readBody() error {
 		}
 		return badRequest{{Type: "json_invalid", Loc: []string{"body"}, Msg: "JSON decode error: " + err.Error()}}
 	}
-	fields, twice := members(body)
+	fields, twice := members(body, fieldNames)
 	if fields == nil {
 		return badRequest{{Type: "model_attributes_type", Loc: []string{"body"}, Msg: "Input should be a valid JSON object"}}
 	}
@@ -40,7 +40,7 @@ func (c *call) readBody() error {
 	for _, name := range twice {
 		c.twice(name)
 	}
-	c.key = c.text("key", true)
+	c.key = c.text("key", c.path() != runPath) // a run has another form, without one
 	return nil
 }
 

@@ -21,6 +21,9 @@
 //	GET  /v1/ai/status    how it stands        key, wait
 //	GET  /v1/ai/result    the same, with       key
 //	                      the result
+//	POST /v1/ai/run       have a worker do it  key, ttl, metadata, run_id, nonce, delay, within,
+//	                                           attempts, input_hash, replace, at_most_once,
+//	                                           retry_failed, retention
 //	POST /v1/check-lock   lock a key once      key, ttl, metadata, nonce
 //
 // A POST takes its fields from a JSON object in the body, a GET from the query. Unknown fields are
@@ -36,7 +39,8 @@
 //	lease_id        from the answer that acquired the lease
 //	ttl             seconds until the lease expires, at least 1. Above the Manager's maximum it is
 //	                clamped. Absent: the Manager's default; with extend, the lease's own
-//	metadata        an object of up to 2048 bytes, for others to read; extend replaces it
+//	metadata        an object of up to 2048 bytes, for others to read; extend replaces it. With run,
+//	                the input of the run, of up to 64 KiB
 //	nonce           random for each call. The call may then be repeated after a lost answer, and
 //	                gets its lease or lock again. Never derive it from the key: two workers with
 //	                one nonce would both hold the lease
@@ -62,6 +66,12 @@
 //	error_hash
 //	wait            a duration such as 30s, or seconds; see below
 //
+//	run_id          the name of the run's timeline, 1 to 256 bytes, here or in its metadata. Absent:
+//	                the key
+//	delay           seconds until the first attempt at a run
+//	within          seconds until the deadline of a whole run. Absent: 24 hours
+//	attempts        how many failures end a run. Absent: 5
+//
 // Byte limits are the Manager's defaults, and its options change them. Metadata, checkpoints and
 // results have up to 256 arrays and objects within each other.
 //
@@ -77,6 +87,7 @@
 //	result    status, key, result, result_hash, done_at, error_code, error_hash, version
 //	extend    status extended; key, lease_id, ttl, version
 //	release   status released; key, version
+//	run       the same as lease, and run_id
 //	complete, status completed or failed; key, version, done_at, result_hash, error_code
 //	fail,
 //	cancel
@@ -109,6 +120,37 @@
 // With [WithDuplicateConflict] duplicates are answered with 409. Locks and leases of one key do not
 // see each other.
 //
+// # Runs
+//
+// POST /v1/ai/run starts a run of package runs. The answer is that of lease, with the run_id of
+// what stands. A worker does the run: any process that calls [runs.Runner.Work] on the same store
+// and namespace. This server does not work on runs.
+//
+//	alice, err := manager.InNamespace("alice")
+//	r := runs.New(alice)
+//	Summary.Handle(r, summarize) // the task of the metadata {"task": "summary"}
+//	err = r.Work(ctx)
+//
+// The metadata is the input of the run, {} if it is absent. Its "task" is the name of the task,
+// [DefaultTask] if absent. Status shows run_id, task and the metadata's agent_id, as far as they
+// were sent and fit into the metadata of a lease. The worker alone reads the rest.
+//
+// The lease_id of the answer is a ticket, and the worker has an id of its own:
+//
+//   - cancel ends the run, unless it is sent with retryable, and the worker's context ends.
+//   - extend is acknowledged, and changes nothing. A client that extends while it waits keeps no
+//     dead worker's run alive.
+//   - complete, fail and release are refused with lease_lost.
+//
+// The answer has no token and no checkpoint: these are the worker's. A ttl is granted as for a
+// lease, and is not a deadline of the run. Afterwards ttl and ttl_left are those of the whole run,
+// see within.
+//
+// A run reads as in_progress from its start to its end. If the key is leased by hand, the answer is
+// polling, with no lease_id. A client that extends what it was given would keep a dead holder's
+// lease alive. Two calls for one key share one run, also if their metadata differ, unless both have
+// an input_hash.
+//
 // X-Request-Id is sent back if it is printable ASCII of up to 256 bytes, and is given once.
 // Otherwise the answer has a new one.
 //
@@ -124,6 +166,7 @@
 //	403  foreign_host            the Host header names another host; see [WithHosts]
 //	404  not_found               no such lease
 //	404  no_such_endpoint
+//	404  tool_not_found          a run of an agent_id and a tool
 //	405  method_not_allowed
 //	408  request_timeout         the body did not come within the server's read timeout
 //	409  lease_lost              another holds the lease, or it was released or replaced
@@ -145,8 +188,9 @@
 //
 // 409 means that the work must stop. 503 is worth repeating with the same fields. A lease or a
 // check-lock can be repeated safely after unknown_outcome only if it had a nonce: without one, a
-// check-lock may find its own lock and call it a duplicate. [WithCheckLockDown] has a check-lock
-// answered with 429 instead of any 5xx.
+// check-lock may find its own lock and call it a duplicate. A run that is repeated without a nonce
+// may be answered with polling. [WithCheckLockDown] has a check-lock answered with 429 instead of
+// any 5xx.
 //
 // A request that is refused before its body was read ends its connection, and so does a sender who
 // is not admitted.

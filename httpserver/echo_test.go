@@ -17,7 +17,8 @@ func TestNothingThatFailedItsCheckIsSentBack(t *testing.T) {
 	const mostBytes = 2048  // of a refusal
 	long := strings.Repeat("<", million)
 	fields := []string{"key", "lease_id", "ttl", "metadata", "nonce", "input_hash", "replace", "at_most_once", "retry_failed", "retention",
-		"checkpoint", "checkpoint_seq", "result", "result_hash", "error_code", "error_hash", "reason", "retryable", "unknown", ""}
+		"checkpoint", "checkpoint_seq", "result", "result_hash", "error_code", "error_hash", "reason", "retryable",
+		"run_id", "agent_id", "tool", "delay", "within", "attempts", "unknown", ""}
 	values := []string{`"` + long + `"`, `{"` + long + `":1}`, `["` + long + `"]`, strings.Repeat("[", million), strings.Repeat("9", million),
 		"-" + strings.Repeat("9", million), "0." + strings.Repeat("0", million) + "1", long, `"` + strings.Repeat(`\ud800`, million/6) + `"`, `"` + long}
 	refused := 0

@@ -74,6 +74,13 @@ func TestErrors(t *testing.T) {
 		{"cancel of what has completed", post("/v1/ai/cancel", `{"key":"done","lease_id":"$ID"}`), 409, "already_finished", nil},
 		{"another input", post("/v1/ai/lease", `{"key":"busy","input_hash":"other"}`), 409, "input_mismatch", nil},
 
+		{"a run of an agent's tool", post("/v1/ai/run", `{"agent_id":"a","tool":"t"}`), 404, "tool_not_found", nil},
+		{"a run of nothing", post("/v1/ai/run", `{}`), 422, "invalid_request", missing("body", "key")},
+		{"a run of an agent without a tool", post("/v1/ai/run", `{"agent_id":"a"}`), 422, "invalid_request", missing("body", "tool")},
+		{"a run of a tool without an agent", post("/v1/ai/run", `{"tool":"t"}`), 422, "invalid_request", missing("body", "agent_id")},
+		{"a run of another input", post("/v1/ai/run", `{"key":"busy","input_hash":"other"}`), 409, "input_mismatch", nil},
+		{"a wrong method at run", get("/v1/ai/run"), 405, "method_not_allowed", nil},
+
 		{"a body too large", post("/v1/ai/lease", `{"key":"k","x":"`+strings.Repeat("x", 1<<20)+`"}`), 413, "too_large", nil},
 		{"a body too large at check-lock", post("/v1/check-lock", `{"key":"k","x":"`+strings.Repeat("x", 1<<20)+`"}`), 413, "too_large", nil},
 		{"a body that is not JSON", with("Content-Type", "application/x-www-form-urlencoded", post("/v1/ai/lease", `key=k`)), 415, "unsupported_media_type", nil},
@@ -151,6 +158,9 @@ func TestServerErrors(t *testing.T) {
 	lease := func(s *server) reply { return s.send("lease", object{"key": "k"}) }
 	lock := func(s *server) reply { return s.post("/v1/check-lock", `{"key":"k"}`) }
 	status := func(s *server) reply { return s.get("/v1/ai/status", "k") }
+	run := func(s *server) reply { return s.send("run", object{"key": "k"}) }
+	noWrites := failing(secret)
+	noWrites.get = nil // a run is read before it is written, and its marker before its record
 	for _, tt := range []struct {
 		name   string
 		store  backend.Backend
@@ -168,6 +178,11 @@ func TestServerErrors(t *testing.T) {
 		{"the outcome is unknown", failing(secret), lease, 503, "unknown_outcome", "1", "repeat the request with the same fields; a lease or check-lock needs the nonce"},
 		{"the outcome of a lock is unknown", failing(secret), lock, 503, "unknown_outcome", "1", "the nonce that it had"},
 		{"the record is unreadable", unreadable, status, 500, "unreadable_record", "", "an operator"},
+		{"the store cannot be reached for a run", failing(errors.Join(backend.ErrUnavailable, secret)), run, 503, "unavailable", "1", "nothing was written"},
+		{"the store was closed, for a run", closed, run, 503, "unavailable", "1", "nothing was written"},
+		{"the outcome of a run's marker is unknown", noWrites, run, 503, "unavailable", "1", "nothing was written"},
+		{"the record of a run is unreadable", unreadable, run, 500, "unreadable_record", "", "an operator"},
+		{"a bug in a run", panicking, run, 500, "internal_error", "", "its log has more"},
 		{"a bug", panicking, status, 500, "internal_error", "", "its log has more"},
 		{"a bug in a lock", panicking, lock, 500, "internal_error", "", "its log has more"},
 	} {
@@ -207,6 +222,7 @@ func TestASilentStoreIsAnsweredFor(t *testing.T) {
 		{"result", func(s *server) reply { return s.get("/v1/ai/result", "k") }, "unavailable", timeout},
 		{"lease", func(s *server) reply { return s.send("lease", fields) }, "unknown_outcome", timeout + settling},
 		{"check-lock", func(s *server) reply { return s.post("/v1/check-lock", `{"key":"k"}`) }, "unknown_outcome", timeout + settling},
+		{"run", func(s *server) reply { return s.send("run", object{"key": "k"}) }, "unavailable", timeout},
 		// This server has not seen the lease, and so it reads before it writes.
 		{"extend", func(s *server) reply { return s.send("extend", fields) }, "unavailable", timeout},
 		{"release", func(s *server) reply { return s.send("release", fields) }, "unavailable", timeout},

@@ -13,11 +13,13 @@ var fieldNames = map[string]bool{
 	"replace": true, "at_most_once": true, "retry_failed": true, "retention": true,
 	"checkpoint": true, "checkpoint_seq": true, "result": true, "result_hash": true,
 	"error_code": true, "error_hash": true, "reason": true, "retryable": true,
+	"run_id": true, "agent_id": true, "tool": true, "delay": true, "within": true, "attempts": true,
 }
 
-// members returns the fields of the object that body is, each as a part of body, and the names that
-// stand there more than once. body is valid JSON. If it is no object, fields is nil.
-func members(body []byte) (fields map[string]json.RawMessage, twice []string) {
+// members returns the fields with one of the names of the object that body is, each as a part of
+// body, and the names that stand there more than once. body is valid JSON. If it is no object,
+// fields is nil.
+func members(body []byte, names map[string]bool) (fields map[string]json.RawMessage, twice []string) {
 	rest := skipSpace(body)
 	if rest[0] != '{' {
 		return nil, nil
@@ -31,7 +33,7 @@ func members(body []byte) (fields map[string]json.RawMessage, twice []string) {
 		var quoted, value []byte
 		quoted, rest = cutValue(rest)
 		value, rest = cutValue(skipSpace(skipSpace(rest)[1:])) // behind the colon
-		name := memberName(quoted)
+		name := memberName(quoted, names)
 		if name == "" {
 			continue
 		}
@@ -43,9 +45,9 @@ func members(body []byte) (fields map[string]json.RawMessage, twice []string) {
 	return fields, twice
 }
 
-// memberName returns the name if it is one of fieldNames, else "". The same name may be written
-// with escapes.
-func memberName(quoted []byte) string {
+// memberName returns the name if it is one of names, else "". The same name may be written with
+// escapes.
+func memberName(quoted []byte, names map[string]bool) string {
 	const longest = 128 // of a field's name, with every character escaped
 	if len(quoted) > longest {
 		return ""
@@ -56,7 +58,7 @@ func memberName(quoted []byte) string {
 			return ""
 		}
 	}
-	if !fieldNames[name] {
+	if !names[name] {
 		return ""
 	}
 	return name

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var posts = []string{"/v1/ai/lease", "/v1/ai/extend", "/v1/ai/release", "/v1/ai/complete", "/v1/ai/fail", "/v1/ai/cancel", "/v1/check-lock"}
+var posts = []string{"/v1/ai/lease", "/v1/ai/extend", "/v1/ai/release", "/v1/ai/complete", "/v1/ai/fail", "/v1/ai/cancel", "/v1/check-lock", "/v1/ai/run"}
 
 // FuzzBody sends any bytes to the endpoints that take a body. Every answer has our format, and none
 // is a 500.
@@ -18,7 +18,8 @@ func FuzzBody(f *testing.F) {
 			`{"key":"k","ttl":60,"metadata":{"a":[1,null]},"retry_failed":true,"at_most_once":false,"input_hash":"h","nonce":"n","retention":60}`,
 			`{"key":"k","input_hash":"h","replace":true}`, `{"key":"k","lease_id":"$ID","checkpoint":{"c":1e400},"checkpoint_seq":18446744073709551615}`,
 			`{"key":"k","lease_id":"$ID","ttl":1e9,"result":{"b":"\ud83d\ude00"},"result_hash":"h","error_code":"e","error_hash":"h","reason":"r","retryable":true}`,
-			`{"key":"\u0000","ttl":-0.5,"lease_id":null}`, `{"KEY":"k"}`, `[]`, `{`, ``, "\xff",
+			`{"key":"r","metadata":{"task":"t","run_id":"x/y","agent_id":7,"actions":[{"tool":"a","args":{}}]},"run_id":"x/y","delay":0,"within":60,"attempts":3}`,
+			`{"agent_id":"a","tool":"t"}`, `{"key":"r","metadata":{"task":"\ud800"},"delay":1e9}`, `{"key":"\u0000","ttl":-0.5,"lease_id":null}`, `{"KEY":"k"}`, `[]`, `{`, ``, "\xff",
 		} {
 			f.Add(uint8(i), body)
 		}

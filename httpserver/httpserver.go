@@ -44,6 +44,7 @@ func New(m *lease.Manager, opts ...Option) (*Handler, error) {
 		"/v1/ai/cancel":   {http.MethodPost, cancel, turnOfHolder, 0},
 		"/v1/ai/status":   {http.MethodGet, status, turnOfAnybody, 0},
 		"/v1/ai/result":   {http.MethodGet, result, turnOfAnybody, resultAnswerBytes},
+		runPath:           {http.MethodPost, run, turnOfAnybody, 0},
 		checkLockPath:     {http.MethodPost, checkLock, turnOfAnybody, 0},
 	}}
 	h.held.init(s.maxHeldBytes)

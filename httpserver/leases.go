@@ -26,12 +26,20 @@ func acquire(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := acquireAnswer{leaseAnswer: c.describe(&l), TTL: wholeSeconds(l.TTL)}
+	a := c.describeAcquire(&l, acquired)
+	if acquired {
+		a.Token, a.Checkpoint = l.Token, l.Checkpoint
+	}
+	return a, nil
+}
+
+// describeAcquire tells what has come of asking for l.
+func (c *call) describeAcquire(l *lease.Lease, acquired bool) acquireAnswer {
+	a := acquireAnswer{leaseAnswer: c.describe(l), TTL: wholeSeconds(l.TTL)}
 	switch {
 	case acquired:
 		a.Status = "acquired"
 		a.LeaseID, a.RetryAfterSec = &l.LeaseID, nil
-		a.Token, a.Checkpoint = l.Token, l.Checkpoint
 		// A new lease has all of its TTL left. A call that is repeated with its nonce comes later,
 		// and finds less.
 		if l.TTLLeft == l.TTL {
@@ -40,7 +48,7 @@ func acquire(c *call) (any, error) {
 	case l.State == lease.StateInProgress:
 		a.Status = "polling"
 	}
-	return a, nil
+	return a
 }
 
 func extend(c *call) (any, error) {

@@ -85,14 +85,17 @@ func (c *call) missing(field string) {
 	c.problems = append(c.problems, problem{"missing", []string{c.where, field}, "Field required", &struct{}{}})
 }
 
-func (c *call) wrong(field, kind, msg string) {
-	c.problems = append(c.problems, problem{Type: kind, Loc: []string{c.where, field}, Msg: msg})
+func (c *call) wrong(field, kind, msg string) { c.wrongAt([]string{field}, kind, msg) }
+
+// wrongAt is wrong for a member of a field.
+func (c *call) wrongAt(loc []string, kind, msg string) {
+	c.problems = append(c.problems, problem{Type: kind, Loc: append([]string{c.where}, loc...), Msg: msg})
 }
 
 // twice refuses a field that was sent more than once: a proxy in front may have looked at the other
 // one.
-func (c *call) twice(field string) {
-	c.wrong(field, "duplicate", "Input should be given once, and is given more than once")
+func (c *call) twice(loc ...string) {
+	c.wrongAt(loc, "duplicate", "Input should be given once, and is given more than once")
 }
 
 // twiceInHeader is the same for a header.
@@ -117,21 +120,26 @@ func (c *call) text(field string, required bool) string {
 		}
 		return ""
 	}
-	if v[0] != '"' {
-		c.wrong(field, "string_type", "Input should be a valid string")
-		return ""
+	s, kind, msg := decodeText(v)
+	if kind != "" {
+		c.wrong(field, kind, msg)
+	}
+	return s
+}
+
+// decodeText returns the text that v is, valid JSON or nothing, or the problem with it.
+func decodeText(v json.RawMessage) (s, kind, msg string) {
+	if len(v) == 0 || v[0] != '"' {
+		return "", "string_type", "Input should be a valid string"
 	}
 	if len(v) > mostTextBytes {
-		c.wrong(field, "string_too_long", fmt.Sprintf("Input should be shorter: it has %d bytes", len(v)-2))
-		return ""
+		return "", "string_too_long", fmt.Sprintf("Input should be shorter: it has %d bytes", len(v)-2)
 	}
 	if halfPair(v) {
-		c.wrong(field, "string_unicode", "Input should be a valid string: it has half of a surrogate pair")
-		return ""
+		return "", "string_unicode", "Input should be a valid string: it has half of a surrogate pair"
 	}
-	var s string
 	json.Unmarshal(v, &s) // a valid string
-	return s
+	return s, "", ""
 }
 
 // mostTextBytes is more than a text field may have as JSON, with every character escaped. A
@@ -147,7 +155,10 @@ func (c *call) flag(field string) (b bool) {
 
 // seconds is a duration in whole seconds; 0 if it was not sent. The Manager clamps or refuses what
 // is too long.
-func (c *call) seconds(field string) time.Duration {
+func (c *call) seconds(field string) time.Duration { return c.secondsFrom(1, field) }
+
+// secondsFrom is seconds for a duration of at least so many.
+func (c *call) secondsFrom(least int, field string) time.Duration {
 	v := c.raw(field)
 	if v == nil {
 		return 0
@@ -157,8 +168,8 @@ func (c *call) seconds(field string) time.Duration {
 		c.wrong(field, "int_type", "Input should be a valid integer, in seconds")
 		return 0
 	}
-	if n < 1 {
-		c.wrong(field, "greater_than_equal", "Input should be greater than or equal to 1 second")
+	if n < float64(least) {
+		c.wrong(field, "greater_than_equal", fmt.Sprintf("Input should be greater than or equal to %d second", least))
 		return 0
 	}
 	const most = 1 << 33 // fits into a Duration

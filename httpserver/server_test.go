@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -35,8 +36,9 @@ type setup struct {
 	handler  []httpserver.Option
 }
 
-// server is a handler under test, asked without a network.
+// server is a handler under test, asked without a network unless overHTTP was called.
 type server struct {
+	url     string // of the handler, over a network
 	t       testing.TB
 	handler *httpserver.Handler
 	clock   *leasetest.Clock // nil if it is an ordinary one
@@ -82,14 +84,45 @@ type reply struct {
 
 type object = map[string]any
 
+// overHTTP has s asked over a network until the test ends.
+func (s *server) overHTTP() *server {
+	server := httptest.NewServer(s.handler)
+	s.t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+// roundTrip asks the handler.
+func (s *server) roundTrip(r *http.Request) (code int, header http.Header, body []byte) {
+	s.t.Helper()
+	if s.url == "" {
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		return w.Code, w.Header(), w.Body.Bytes()
+	}
+	sent, err := http.NewRequestWithContext(r.Context(), r.Method, s.url+r.URL.RequestURI(), r.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sent.Header = r.Header
+	res, err := http.DefaultClient.Do(sent)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err = io.ReadAll(res.Body); err != nil {
+		s.t.Fatal(err)
+	}
+	return res.StatusCode, res.Header, body
+}
+
 // do sends r and checks what holds for every answer.
 func (s *server) do(r *http.Request) reply {
 	s.t.Helper()
-	w := httptest.NewRecorder()
-	s.handler.ServeHTTP(w, r)
-	got := reply{code: w.Code, header: w.Header()}
-	if err := json.Unmarshal(w.Body.Bytes(), &got.body); err != nil {
-		s.t.Fatalf("%s %s: %d, body %q: %v", r.Method, r.URL, w.Code, w.Body, err)
+	code, header, body := s.roundTrip(r)
+	got := reply{code: code, header: header}
+	if err := json.Unmarshal(body, &got.body); err != nil {
+		s.t.Fatalf("%s %s: %d, body %q: %v", r.Method, r.URL, code, body, err)
 	}
 	if status, ok := got.body["status"].(string); !ok || status == "" {
 		s.t.Errorf("%s %s: no status in %v", r.Method, r.URL, got.body)

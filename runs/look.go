@@ -25,6 +25,39 @@ type claim struct {
 	marker marker
 }
 
+// How long a worker looks again where no run stands, before it fences the key. The pause between
+// two looks grows from recordPause on.
+const (
+	absentFor   = time.Second           // a start has died, or is slow
+	endedFor    = 50 * time.Millisecond // for the most part a run that was canceled while it waited
+	recordPause = 2 * time.Millisecond
+)
+
+// lookAtRecord looks at the record of a key with a marker. If no run stands there, perhaps a start
+// has just written the marker and is about to write the record. A fence would refuse that start.
+// It begins again, and beside a faster worker it would never get through. So a patient worker looks
+// again for a while.
+func lookAtRecord(ctx context.Context, s runlink.Steps, key string, patient bool) (runlink.Sight, error) {
+	sight, err := s.Look(ctx, key)
+	for waited := time.Duration(0); patient && err == nil; {
+		most := endedFor
+		switch sight.Standing {
+		case runlink.Absent:
+			most = absentFor
+		case runlink.Held, runlink.Waiting, runlink.Claimed:
+			most = 0
+		}
+		if waited >= most {
+			break
+		}
+		pause := max(recordPause, waited/4)
+		time.Sleep(pause)
+		waited += pause
+		sight, err = s.Look(ctx, key)
+	}
+	return sight, err
+}
+
 // mostLooks is how often one look begins again because somebody else has written in between.
 const mostLooks = 5
 
@@ -32,17 +65,17 @@ const mostLooks = 5
 // for one function at most. After a claim of unknown outcome the record is read again: if it shows
 // that id, the claim is had.
 func look(ctx context.Context, s runlink.Steps, m marker, id string, ttl time.Duration) (looked, error) {
-	return lookIf(ctx, s, m, id, func(string) (time.Duration, bool) { return ttl, true })
+	return lookIf(ctx, s, m, id, false, func(string) (time.Duration, bool) { return ttl, true })
 }
 
 // lookIf is look for whoever wants the runs of some tasks alone. wants tells whether a run of a
 // task is wanted now, and for how long it is claimed.
-func lookIf(ctx context.Context, s runlink.Steps, m marker, id string, wants func(task string) (ttl time.Duration, ok bool)) (looked, error) {
+func lookIf(ctx context.Context, s runlink.Steps, m marker, id string, patient bool, wants func(task string) (ttl time.Duration, ok bool)) (looked, error) {
 	if s.Now().Before(m.due) {
 		return looked{next: m.due}, nil
 	}
 	for range mostLooks {
-		sight, err := s.Look(ctx, m.key)
+		sight, err := lookAtRecord(ctx, s, m.key, patient)
 		if err != nil {
 			return looked{}, err
 		}

@@ -36,7 +36,7 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 			return answer, err
 		}
 		if !writes {
-			return answer, repair(ctx, s, sight)
+			return withoutHolder(answer, sight), repair(ctx, s, sight)
 		}
 		if err := tellEnd(ctx, s, sight); err != nil && ctx.Err() != nil {
 			return runlink.Answer{}, first(unknown, err)
@@ -59,6 +59,17 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 			return answer, err
 		}
 	}
+}
+
+// withoutHolder is the answer without the lease id of a holder by hand. Whoever waits extends the
+// id that it is given, and would keep a dead holder's lease alive.
+func withoutHolder(a runlink.Answer, sight runlink.Sight) runlink.Answer {
+	if sight.Standing == runlink.Held {
+		l := a.Lease.(lease.Lease)
+		l.LeaseID = ""
+		a = runlink.Answer{Lease: l} // also if the holder had the same nonce
+	}
+	return a
 }
 
 // status tells how the run of key stands.
@@ -114,12 +125,11 @@ func repair(ctx context.Context, s runlink.Steps, sight runlink.Sight) error {
 		return nil
 	}
 	m, err := loadMarker(ctx, s, sight.Key)
-	if err != nil || m.revision != 0 {
-		return err
+	if err == nil && m.revision == 0 {
+		_, err = writeMarker(ctx, s, m, sight.Next)
 	}
-	_, err = writeMarker(ctx, s, m, sight.Next)
-	if errors.Is(err, backend.ErrConflict) {
-		return nil
+	if err != nil && !errors.Is(err, backend.ErrConflict) {
+		return &lease.Error{Op: "look", Key: sight.Key, Err: fmt.Errorf("%w: the marker cannot be repaired: %w", lease.ErrUnavailable, err)}
 	}
-	return err
+	return nil
 }

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -75,6 +76,14 @@ type StartOptions struct {
 	// Delay is how long the run waits before its first attempt.
 	Delay time.Duration
 
+	// InputHash is compared with that of others in place of the hash of the input itself. Up to 256
+	// bytes.
+	InputHash string
+
+	// AnyInput starts the run without a hash of its input: the key is not compared with other
+	// input, now or later. It goes neither with InputHash nor with Replace.
+	AnyInput bool
+
 	Metadata    json.RawMessage // a JSON object for others to read, as in [lease.AcquireOptions]
 	RetryFailed bool            // starts anew also what has failed for good
 	Replace     bool            // starts anew if the key stands for another input
@@ -82,7 +91,8 @@ type StartOptions struct {
 
 // Start asks for a run of the task. If started is true, a worker will do it, or does so already:
 // this call has started it. Otherwise the key is in progress, or has ended, and is returned as it
-// stands, as [lease.Manager.Acquire] does. The id of l is the ticket of the run.
+// stands, as [lease.Manager.Acquire] does. The id of l is the ticket of the run. Of a key that is
+// leased by hand it is "": whoever waits must not keep a dead holder's lease alive.
 //
 // Errors: [lease.ErrInputMismatch] if the key stands for another input; [lease.ErrInvalid];
 // [lease.ErrUnavailable]; [lease.ErrUnknownOutcome], after which Start may be repeated with the
@@ -92,12 +102,11 @@ func (t Task[In, Out]) Start(ctx context.Context, r *Runner, key string, in In, 
 	if opts != nil {
 		o = *opts
 	}
-	input, err := json.Marshal(in)
+	input, err := encode(in)
 	if err != nil {
 		return l, false, &lease.Error{Op: "start", Key: key, Err: &lease.FieldError{Field: "input", Problem: "cannot be encoded as JSON"}}
 	}
-	const prefix = "input"
-	hash, err := lease.KeyOf(prefix, json.RawMessage(input))
+	hash, err := o.inputHash(input)
 	if err != nil {
 		return l, false, &lease.Error{Op: "start", Key: key, Err: err}
 	}
@@ -105,13 +114,37 @@ func (t Task[In, Out]) Start(ctx context.Context, r *Runner, key string, in In, 
 		o.Nonce = rand.Text()
 	}
 	a, err := start(ctx, r.steps, key, runlink.Request{
-		Nonce: o.Nonce, Task: t.Name, Input: input, InputHash: strings.TrimPrefix(hash, prefix+":"),
+		Nonce: o.Nonce, Task: t.Name, Input: input, InputHash: hash,
 		Metadata: o.Metadata, Retention: t.Retention, Delay: o.Delay, Within: cmp.Or(t.Within, defaultWithin),
 		Attempts: max(0, cmp.Or(t.Attempts, defaultAttempts)), PauseFirst: cmp.Or(t.Pause, defaultPause), PauseMost: cmp.Or(t.MaxPause, defaultMostWait),
 		AtMostOnce: t.AtMostOnce, RetryFailed: o.RetryFailed, Replace: o.Replace,
 	})
 	l, _ = a.Lease.(lease.Lease)
 	return l, a.Started, err
+}
+
+// inputHash is what tells the input from that of others; "" if it is not told apart.
+func (o *StartOptions) inputHash(input json.RawMessage) (string, error) {
+	switch {
+	case o.AnyInput && o.InputHash != "":
+		return "", &lease.FieldError{Field: "input_hash", Problem: fmt.Sprintf("%d bytes beside AnyInput, must be one or the other", len(o.InputHash))}
+	case o.AnyInput || o.InputHash != "":
+		return o.InputHash, nil
+	}
+	const prefix = "input"
+	hash, err := lease.KeyOf(prefix, input)
+	return strings.TrimPrefix(hash, prefix+":"), err
+}
+
+// encode is json.Marshal without the escapes for HTML, which make six bytes of each '<'.
+func encode(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Wait waits until the run of key has ended, and returns its result. Errors: those of
@@ -144,7 +177,7 @@ func (t Task[In, Out]) Handle(r *Runner, f func(ctx context.Context, in In) (Out
 			if err != nil {
 				return nil, err
 			}
-			result, err := json.Marshal(out)
+			result, err := encode(out)
 			if err != nil {
 				return nil, lease.Permanent(&resultError{err})
 			}

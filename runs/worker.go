@@ -259,7 +259,7 @@ func (w *worker) attempt(handlers context.Context, it *item, m marker) {
 		w.ended <- e
 	}()
 	looking, end := context.WithTimeout(context.WithoutCancel(handlers), lookFor)
-	e.looked, e.err = lookIf(looking, w.steps, m, claimPrefix+rand.Text(), func(task string) (time.Duration, bool) {
+	e.looked, e.err = lookIf(looking, w.steps, m, claimPrefix+rand.Text(), true, func(task string) (time.Duration, bool) {
 		if e.held == nil {
 			e.held = w.place(task)
 		}

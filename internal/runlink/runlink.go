@@ -1,5 +1,5 @@
-// Package runlink lets package runs reach the steps of package lease that nobody else needs. Leases
-// and Managers are passed as any: this package cannot import theirs.
+// Package runlink lets packages runs and httpserver reach the steps of package lease that nobody
+// else needs. Leases and Managers are passed as any: this package cannot import theirs.
 package runlink
 
 import (
@@ -23,6 +23,12 @@ type Steps interface {
 	// Now and AfterFunc are those of the Manager's clock.
 	Now() time.Time
 	AfterFunc(d time.Duration, f func()) (stop func() bool)
+
+	// Grant is the TTL that is granted to whoever asks for ttl, 0 for the default.
+	Grant(ttl time.Duration) (time.Duration, error)
+
+	// MaxMetadataBytes limits the metadata of a run.
+	MaxMetadataBytes() int
 
 	// Look reads the record of a key.
 	Look(ctx context.Context, key string) (Sight, error)

@@ -2,7 +2,9 @@
 
 They read response.json()["status"], whatever the HTTP status is.
 
-Usage: client.py BASE_URL API_KEY
+Usage: client.py BASE_URL API_KEY [TASK]
+
+TASK doubles the n of its metadata, and some worker knows it.
 """
 
 import hashlib
@@ -13,7 +15,7 @@ import time
 
 import requests
 
-BASE, KEY = sys.argv[1:]
+BASE, KEY, *TASK = sys.argv[1:]
 
 
 def call(method, endpoint, **fields):
@@ -154,6 +156,54 @@ for thread in agents:
 assert len(calls) == 1 and len(results) == 4, (calls, results)
 for answer in results:
     want(answer, "completed", ok=True, result={"value": 42})
+
+# Runs: a worker does them, and the client extends its id while it waits.
+def run_and_wait(key, **fields):
+    answer = call("POST", "run", key=key, **fields)
+    while answer["status"] in ("acquired", "polling", "in_progress"):
+        if answer["lease_id"]:  # at once, and then every 30 seconds
+            call("POST", "extend", key=key, lease_id=answer["lease_id"], ttl=300)
+        time.sleep(0.02)
+        answer = call("GET", "status", key=key)
+        assert answer["status"] in ("in_progress", "completed", "failed"), answer  # never not_found
+    return call("GET", "result", key=key)
+
+
+nobody = want(
+    call("POST", "run", key="digest_1", ttl=600, metadata={"task": "nobody_knows", "run_id": "digest/1"}),
+    "acquired", ok=True, ttl=600, version=1, charged=1, run_id="digest/1",
+)
+want(call("POST", "run", key="digest_1", metadata={"n": 1}), "polling", lease_id=nobody["lease_id"], charged=0, run_id="digest/1")
+want(call("POST", "lease", key="digest_1"), "polling", lease_id=nobody["lease_id"], charged=0)
+want(call("POST", "extend", key="digest_1", lease_id=nobody["lease_id"], ttl=300), "extended", ok=True, lease_id=nobody["lease_id"])
+assert type(want(call("GET", "status", key="digest_1"), "in_progress")["retry_after_sec"]) is int
+want(call("POST", "complete", key="digest_1", lease_id=nobody["lease_id"], result={}), "lease_lost", ok=False)
+want(call("POST", "cancel", key="digest_1", lease_id=nobody["lease_id"], reason="user left"), "failed")
+want(call("GET", "result", key="digest_1"), "failed", error_code="canceled:user left", result=None)
+want(call("POST", "run", key="digest_1"), "failed", error_code="canceled:user left", charged=0)
+want(call("POST", "lease", key="digest_2", ttl=60), "acquired")
+want(call("POST", "run", key="digest_2"), "polling", lease_id=None, charged=0, run_id="digest_2")
+want(call("POST", "run", agent_id="agent_1", tool="send_mail"), "tool_not_found", ok=False)
+want(call("POST", "run", agent_id="agent_1"), "invalid_request", ok=False)
+for task in TASK:
+    asked = threading.Barrier(4)
+    results.clear()
+
+    def ask():
+        asked.wait()
+        answer = run_and_wait("double_1", metadata={"task": task, "n": 21})
+        with lock:
+            results.append(answer)
+
+    agents = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in agents:
+        thread.start()
+    for thread in agents:
+        thread.join()
+    assert len(results) == 4, results
+    for answer in results:
+        want(answer, "completed", ok=True, result=42)
+    want(call("POST", "run", key="double_1", metadata={"task": task, "n": 4}), "completed", charged=0)
 
 # Errors have a status as well.
 want(call("POST", "extend", key="nobody's", lease_id="lease_x"), "not_found", ok=False)
