@@ -40,7 +40,9 @@ func (c *call) readBody() error {
 	for _, name := range twice {
 		c.twice(name)
 	}
-	c.key = c.text("key", true)
+	if !keyless[c.path()] {
+		c.key = c.text("key", true)
+	}
 	return nil
 }
 

@@ -66,6 +66,7 @@ var refusals = []struct {
 	{err: lease.ErrFinished, code: http.StatusConflict, status: "already_finished"},
 	{err: lease.ErrInputMismatch, code: http.StatusConflict, status: "input_mismatch"},
 	{err: errNoEndpoint, code: http.StatusNotFound, status: "no_such_endpoint"},
+	{err: errNotCounted, code: http.StatusNotFound, status: "usage_not_counted"},
 	{err: errMethod, code: http.StatusMethodNotAllowed, status: "method_not_allowed"},
 	{err: errMediaType, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},
 	{err: errEncoding, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},

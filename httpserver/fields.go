@@ -13,6 +13,8 @@ var fieldNames = map[string]bool{
 	"replace": true, "at_most_once": true, "retry_failed": true, "retention": true,
 	"checkpoint": true, "checkpoint_seq": true, "result": true, "result_hash": true,
 	"error_code": true, "error_hash": true, "reason": true, "retryable": true,
+	"email_notifications_enabled": true, "tool_error_notifications_enabled": true,
+	"run_failure_notifications_enabled": true,
 }
 
 // members returns the fields of the object that body is, each as a part of body, and the names that

@@ -112,3 +112,13 @@ func (e *entry) add(writer string, b *batch, most int) {
 		delete(e.Writers, oldest)
 	}
 }
+
+// seenBy is e without the other writers: many days of them would take much memory.
+func (e entry) seenBy(writer string) entry {
+	l, there := e.Writers[writer]
+	e.Writers = nil
+	if there {
+		e.Writers = map[string]last{writer: l}
+	}
+	return e
+}

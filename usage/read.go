@@ -89,7 +89,7 @@ func (c *Counters) loadDays(ctx context.Context, namespace string, first, last d
 			if err != nil {
 				return nil, err
 			}
-			entries[d] = e
+			entries[d] = e.seenBy(c.writer)
 		}
 		return entries, nil
 	}
@@ -103,9 +103,11 @@ func (c *Counters) loadDays(ctx context.Context, namespace string, first, last d
 		}
 		t, err := time.Parse(time.DateOnly, strings.TrimPrefix(stored.Key, namespace+usageMark))
 		if d := dateOf(t); err == nil && first <= d && d <= last {
-			if entries[d], err = decodeEntry(stored.Value); err != nil {
+			e, err := decodeEntry(stored.Value)
+			if err != nil {
 				return nil, err
 			}
+			entries[d] = e.seenBy(c.writer)
 		}
 	}
 	return entries, nil
