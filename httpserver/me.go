@@ -45,23 +45,23 @@ func me(c *call) (any, error) {
 
 // setNotifications changes the settings that were sent, and leaves the others as they are.
 func setNotifications(c *call) (any, error) {
-	var set []func(n *notifications)
-	for field, of := range map[string]func(n *notifications) *bool{
-		"email_notifications_enabled":       func(n *notifications) *bool { return &n.Email },
-		"tool_error_notifications_enabled":  func(n *notifications) *bool { return &n.ToolErrors },
-		"run_failure_notifications_enabled": func(n *notifications) *bool { return &n.RunFailures },
-	} {
-		if c.raw(field) != nil {
-			value := c.flag(field)
-			set = append(set, func(n *notifications) { *of(n) = value })
-		}
+	sent := notifications{
+		Email:       c.flag("email_notifications_enabled"),
+		ToolErrors:  c.flag("tool_error_notifications_enabled"),
+		RunFailures: c.flag("run_failure_notifications_enabled"),
 	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	n, err := c.changeNotifications(func(n *notifications) {
-		for _, s := range set {
-			s(n)
+		if c.raw("email_notifications_enabled") != nil {
+			n.Email = sent.Email
+		}
+		if c.raw("tool_error_notifications_enabled") != nil {
+			n.ToolErrors = sent.ToolErrors
+		}
+		if c.raw("run_failure_notifications_enabled") != nil {
+			n.RunFailures = sent.RunFailures
 		}
 	})
 	if err != nil {

@@ -56,7 +56,7 @@ func TestMe(t *testing.T) {
 	})
 }
 
-// TestNotificationsOnBadDays: a write whose answer was lost, or that another came before, is settled.
+// TestNotificationsOnBadDays: a write whose answer was lost, or that comes second, is settled.
 func TestNotificationsOnBadDays(t *testing.T) {
 	t.Run("an answer is lost", func(t *testing.T) {
 		store := leasetest.NewStore(memory.New())
