@@ -5,3 +5,6 @@ func WithMostWriters(n int) Option { return func(c *Counters) { c.mostWriters = 
 
 // MostPlaces is how many pairs of a namespace and a day stay in memory.
 const MostPlaces = mostPlaces
+
+// WaitPlanned waits for a planned write that is under way.
+func (c *Counters) WaitPlanned() { c.background.Wait() }

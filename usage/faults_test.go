@@ -162,6 +162,9 @@ func TestSumsOnBadDays(t *testing.T) {
 				counted++
 			}
 		}
+		for _, c := range servers {
+			c.WaitPlanned() // Heal waits for what is late, and nothing may become late meanwhile
+		}
 		faulty.Heal()
 		var gone uint64
 		for _, c := range servers {
