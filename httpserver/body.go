@@ -40,7 +40,9 @@ func (c *call) readBody() error {
 	for _, name := range twice {
 		c.twice(name)
 	}
-	c.key = c.text("key", c.path() != runPath) // a run has another form, without one
+	if !keyless[c.path()] {
+		c.key = c.text("key", c.path() != runPath) // a run has another form, without one
+	}
 	return nil
 }
 

@@ -26,6 +26,17 @@
 //	                                           retry_failed, retention
 //	POST /v1/check-lock   lock a key once      key, ttl, metadata, nonce
 //
+//	GET  /v1/me           whose API key it is
+//	POST /v1/me/notifications
+//	                      set what is sent     email_notifications_enabled,
+//	                                           tool_error_notifications_enabled,
+//	                                           run_failure_notifications_enabled
+//	GET  /v1/usage        what was asked       kind: make (check-lock, unless sent) or ai (leases, runs)
+//	                      this month
+//	GET  /v1/usage/all    the same, both kinds
+//	GET  /v1/metrics      the same, by day     from_day, to_day: 2026-03-31, at most 366 days;
+//	                                           the last 30 unless sent
+//
 // A POST takes its fields from a JSON object in the body, a GET from the query. Unknown fields are
 // ignored. A field that is null counts as absent. A path may begin with more than one slash, unless
 // a mux in front redirects such paths.
@@ -77,9 +88,9 @@
 //
 // # Answers
 //
-// Every answer is a JSON object with a top-level "status", also if it is an error. Times are
-// RFC 3339 in UTC, in whole seconds. Durations are whole seconds, rounded up. Fields that are not
-// known are null.
+// Every answer about a key is a JSON object with a top-level "status", and so is every error. Times
+// are RFC 3339 in UTC, in whole seconds. Durations are whole seconds, rounded up. Fields that are
+// not known are null.
 //
 //	lease     status acquired, polling, completed or failed; key, ttl, ttl_left, lease_id, version,
 //	          first_seen_at, done_at, result_hash, error_code, retry_after_sec, charged
@@ -151,6 +162,30 @@
 // lease alive. Two calls for one key share one run, also if their metadata differ, unless both have
 // an input_hash.
 //
+// # Usage
+//
+// With [WithUsage] the handler counts the answers of lease, run and check-lock, in the store: all
+// servers of the store together, each namespace by itself. Errors are not counted. Days and months
+// are those of UTC.
+//
+//	usage      plan, month, kind, usage, limit, requests_total_month, blocked_total_month,
+//	           charged_total_month, polling_total_month; headers X-OnceOnly-Plan and
+//	           X-OnceOnly-Month
+//	usage/all  plan, month; make and ai, each with usage, limit and the four totals
+//	metrics    from_day, to_day; days, oldest first: day; make and ai, each with requests, charged,
+//	           blocked, polling
+//	me         plan, namespace, email, and the three settings of notifications
+//
+// "charged" and "usage" count what was acquired or locked, "blocked" duplicates and leases that had
+// ended, "polling" leases that another held. A call that got its lease or lock again by its nonce
+// is a request, and none of these. The plan is "self-hosted"; limit and email are null.
+//
+// A server has its own counts at once, and those of others about a second later. See package usage
+// for what is lost when a process dies. Notifications are settings for programs that read them. The
+// handler keeps them, all false unless set, and sends nothing.
+//
+// # Request ids
+//
 // X-Request-Id is sent back if it is printable ASCII of up to 256 bytes, and is given once.
 // Otherwise the answer has a new one.
 //
@@ -167,6 +202,7 @@
 //	404  not_found               no such lease
 //	404  no_such_endpoint
 //	404  tool_not_found          a run of an agent_id and a tool
+//	404  usage_not_counted       there is no [WithUsage]; zeros would be untrue
 //	405  method_not_allowed
 //	408  request_timeout         the body did not come within the server's read timeout
 //	409  lease_lost              another holds the lease, or it was released or replaced

@@ -67,6 +67,7 @@ var refusals = []struct {
 	{err: lease.ErrInputMismatch, code: http.StatusConflict, status: "input_mismatch"},
 	{err: errNoEndpoint, code: http.StatusNotFound, status: "no_such_endpoint"},
 	{err: errNoTool, code: http.StatusNotFound, status: "tool_not_found"},
+	{err: errNotCounted, code: http.StatusNotFound, status: "usage_not_counted"},
 	{err: errMethod, code: http.StatusMethodNotAllowed, status: "method_not_allowed"},
 	{err: errMediaType, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},
 	{err: errEncoding, code: http.StatusUnsupportedMediaType, status: "unsupported_media_type"},

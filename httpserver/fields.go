@@ -14,6 +14,8 @@ var fieldNames = map[string]bool{
 	"checkpoint": true, "checkpoint_seq": true, "result": true, "result_hash": true,
 	"error_code": true, "error_hash": true, "reason": true, "retryable": true,
 	"run_id": true, "agent_id": true, "tool": true, "delay": true, "within": true, "attempts": true,
+	"email_notifications_enabled": true, "tool_error_notifications_enabled": true,
+	"run_failure_notifications_enabled": true,
 }
 
 // members returns the fields with one of the names of the object that body is, each as a part of

@@ -46,6 +46,12 @@ func New(m *lease.Manager, opts ...Option) (*Handler, error) {
 		"/v1/ai/result":   {http.MethodGet, result, turnOfAnybody, resultAnswerBytes},
 		runPath:           {http.MethodPost, run, turnOfAnybody, 0},
 		checkLockPath:     {http.MethodPost, checkLock, turnOfAnybody, 0},
+
+		"/v1/me":               {http.MethodGet, me, turnOfAnybody, 0},
+		"/v1/me/notifications": {http.MethodPost, setNotifications, turnOfAnybody, 0},
+		"/v1/usage":            {http.MethodGet, usageOfKind, turnOfAnybody, 0},
+		"/v1/usage/all":        {http.MethodGet, usageOfAll, turnOfAnybody, 0},
+		"/v1/metrics":          {http.MethodGet, metrics, turnOfAnybody, metricsAnswerBytes},
 	}}
 	h.held.init(s.maxHeldBytes)
 	return h, nil
@@ -103,6 +109,7 @@ func (c *call) serve() (any, error) {
 		return nil, err
 	}
 	body, err := rt.serve(c)
+	c.count(body, err)
 	if err != nil {
 		return nil, &keyed{c.key, c.where, err}
 	}
@@ -128,6 +135,12 @@ func (c *call) makeRoom(rt *route) error {
 // path is that of the request. A base URL that ends with a slash makes two slashes of the first
 // one.
 func (c *call) path() string { return "/" + strings.TrimLeft(c.request.URL.Path, "/") }
+
+// keyless are the endpoints that are about no key.
+var keyless = map[string]bool{
+	"/v1/me": true, "/v1/me/notifications": true,
+	"/v1/usage": true, "/v1/usage/all": true, "/v1/metrics": true,
+}
 
 // knownPath is the path for the log, which keeps nothing that anybody can make up.
 func (c *call) knownPath() string {

@@ -16,6 +16,8 @@ type lockAnswer struct {
 	Key         string  `json:"key"`
 	TTL         int64   `json:"ttl"`
 	FirstSeenAt *string `json:"first_seen_at"` // null for the first caller
+
+	repeated bool // the sender's own lock, found by its nonce
 }
 
 // duplicate is the error of a locked key, with WithDuplicateConflict.
@@ -35,7 +37,7 @@ func checkLock(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := lockAnswer{Success: locked, Status: "locked", Key: l.Key, TTL: *wholeSeconds(l.TTL)}
+	a := lockAnswer{Success: locked, Status: "locked", Key: l.Key, TTL: *wholeSeconds(l.TTL), repeated: l.TTLLeft < l.TTL}
 	if !locked {
 		a.Status, a.FirstSeenAt = "duplicate", instant(l.FirstSeenAt)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/usage"
 )
 
 // Option changes a default of [New], which reports values out of range.
@@ -34,6 +35,9 @@ type settings struct {
 	burst     int
 	limits    *limits // nil: no limit
 	logger    *slog.Logger
+
+	usage     *usage.Counters // nil: nothing is counted
+	withUsage bool
 }
 
 // WithAPIKeys admits requests with "Authorization: Bearer <key>". Each key maps to the namespace
@@ -141,6 +145,8 @@ func newSettings(m *lease.Manager, opts []Option) (settings, error) {
 		return invalid("manager", "must not be nil")
 	case s.logger == nil:
 		return invalid("logger", "must not be nil")
+	case s.withUsage && s.usage == nil:
+		return invalid("usage", "must not be nil")
 	case s.authentics != 1:
 		return invalid("options", fmt.Sprintf("%d of WithAPIKeys, WithAuthenticator and WithoutAuth given, must be one", s.authentics))
 	case s.maxBodyBytes < 1<<10 || s.maxBodyBytes > 64<<20:

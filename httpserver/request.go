@@ -69,10 +69,13 @@ func (c *call) readQuery() error {
 	if err != nil {
 		return badRequest{{Type: "query_invalid", Loc: []string{"query"}, Msg: "The query is not URL-encoded"}}
 	}
-	if !q.Has("key") {
+	once := []string{"key", "wait"}
+	if keyless[c.path()] {
+		once = []string{"kind", "from_day", "to_day"}
+	} else if !q.Has("key") {
 		c.missing("key")
 	}
-	for _, name := range []string{"key", "wait"} {
+	for _, name := range once {
 		if len(q[name]) > 1 {
 			c.twice(name)
 		}

@@ -58,6 +58,10 @@ origin, and those whose Host is no loopback address, localhost or the host of --
 GET /healthz says whether the store takes writes: 200 or 503. It needs no API key, and writes at
 most once a second, under the namespace "leased.healthz".
 
+Leases and locks that are asked for are counted in the store, by namespace and day, and shown at
+/v1/usage and /v1/metrics. Servers on one store count together. A leased that is killed loses what
+it counted in about the last second.
+
 The log goes to the standard error. If nobody reads it, lines are dropped and counted, and nothing
 waits for it. An outage of the store is one line when it begins and one when it ends.
 

@@ -15,6 +15,7 @@ import (
 	"github.com/ailease/lease/backends"
 	_ "github.com/ailease/lease/backends/all" // whichever --backend names
 	"github.com/ailease/lease/httpserver"
+	"github.com/ailease/lease/usage"
 )
 
 // Bounds on what a client can hold up.
@@ -71,11 +72,14 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 		return err
 	}
 	defer flush(m)
+	counters := usage.New(store, usage.WithLogger(log))
+	var end time.Time // of the shutdown
+	defer func() { closeUsage(counters, end) }()
 	admits, err := c.auth(ctx, addr, said, log)
 	if err != nil {
 		return err
 	}
-	handler, api, err := c.handler(m, admits, log)
+	handler, api, err := c.handler(m, append(admits, httpserver.WithUsage(counters)), log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +103,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	log.Info("shutting down")
 	now := time.Now()
-	end := now.Add(c.shutdownTimeout())
+	end = now.Add(c.shutdownTimeout())
 	ending, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
 	conns.end(now.Add(bodyGrace), end.Add(-answerGrace/2))
