@@ -53,7 +53,7 @@ func (k EventKind) level() slog.Level {
 // unreadable.
 type Event struct {
 	Kind      EventKind
-	At        time.Time // when it was told, by the Manager's clock
+	At        time.Time // by the Manager's clock; of a write, when it was made, before the store had it
 	Namespace string
 	Key       string
 	State     State  // after the event
@@ -68,93 +68,6 @@ type Event struct {
 	Metadata  json.RawMessage // of the lease or lock; shared, and not to be changed
 	Claim     bool            // what happened was done, or lost, by a worker with a claim of a run
 	Dropped   uint64          // how many events before this one were dropped, because observers were slow
-}
-
-// mostEvents bounds how many events wait for the observers and the logger.
-const mostEvents = 1024
-
-// events hands events to the observers and the logger, in order, by one goroutine. It runs while
-// there are any. No operation waits for it.
-type events struct {
-	mu      sync.Mutex
-	queue   []delivery
-	running bool
-	dropped uint64
-}
-
-// delivery is an event on its way, or a call of Flush that waits for those before it.
-type delivery struct {
-	ctx     context.Context
-	event   Event
-	flushed chan struct{}
-}
-
-func (c *core) enqueue(d delivery) {
-	q := &c.events
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if d.flushed == nil {
-		if len(q.queue) >= mostEvents {
-			q.dropped++
-			return
-		}
-		d.event.Dropped, q.dropped = q.dropped, 0
-	}
-	q.queue = append(q.queue, d)
-	if !q.running {
-		q.running = true
-		go c.deliver()
-	}
-}
-
-func (c *core) deliver() {
-	q := &c.events
-	for {
-		q.mu.Lock()
-		batch := q.queue
-		q.queue = nil
-		q.running = len(batch) > 0
-		q.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
-		for i := range batch {
-			d := &batch[i]
-			if d.flushed != nil {
-				close(d.flushed)
-				continue
-			}
-			c.guarded(func() { c.log(d.ctx, &d.event) })
-			for _, observe := range c.observers {
-				c.guarded(func() { observe(d.event) })
-			}
-		}
-	}
-}
-
-// guarded calls f, which is not ours: its panic is reported, and goes no further.
-func (c *core) guarded(f func()) {
-	defer func() {
-		if p := recover(); p != nil {
-			defer func() { _ = recover() }() // it may be the logger that panics
-			c.logger.Error("lease: an observer or the logger panicked", "panic", p)
-		}
-	}()
-	f()
-}
-
-// Flush waits until observers and the logger have been told of all operations that have returned,
-// or until ctx ends. A program that exits without it may lose the last events. Observers must not
-// call it.
-func (m *Manager) Flush(ctx context.Context) error {
-	d := delivery{flushed: make(chan struct{})}
-	m.enqueue(d)
-	select {
-	case <-d.flushed:
-		return nil
-	case <-ctx.Done():
-		return &Error{Op: "flush", Err: ctx.Err()}
-	}
 }
 
 // listens tells whether anybody wants to know of events. Whether the logger wants this one is not
@@ -176,7 +89,9 @@ func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, be
 		return
 	}
 	now := c.clock.Now()
-	e.At = now
+	if e.At.IsZero() {
+		e.At = now
+	}
 	if r != nil {
 		e.Metadata = r.Metadata
 		e.State, e.Version, e.Token, e.Attempt = r.stateAt(now, c.skew), r.Version, r.Token, r.Attempt
@@ -249,7 +164,11 @@ func (o *once) add(id string) (first bool) {
 func (c *core) send(ctx context.Context, e Event, storeKey string) {
 	e.Namespace, e.Key, _ = strings.Cut(storeKey, "/")
 	e.Namespace = strings.TrimSuffix(e.Namespace, lockMark)
-	c.enqueue(delivery{ctx: context.WithoutCancel(ctx), event: e})
+	d := delivery{event: e}
+	if c.logs {
+		d.ctx = context.WithoutCancel(ctx)
+	}
+	c.enqueue(d)
 }
 
 func (c *core) log(ctx context.Context, e *Event) {
@@ -285,7 +204,7 @@ func (c *core) log(ctx context.Context, e *Event) {
 
 // tellApplied tells of what became of a command.
 func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a *applied, err error, began time.Time) {
-	var e Event
+	e := Event{At: a.at}
 	if r := a.rec; r != nil && r.Run != nil && cmd.start == nil {
 		e.Claim = cmd.leaseID != r.Run.Ticket
 	}
@@ -294,8 +213,8 @@ func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a
 		e.Kind, e.Err = EventLost, err
 	case err != nil:
 		return
-	case a.outcome == outAcquired:
-		e.Kind = EventAcquired
+	case a.outcome == outAcquired, cmd.start != nil && a.outcome == outTookOver && a.rec.Prev.State == stateReleased:
+		e.Kind = EventAcquired // a start may find what a worker has put in its way: see Fence
 	case a.outcome == outTookOver:
 		e.Kind = EventTakenOver
 	case a.outcome == outReplaced:

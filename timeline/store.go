@@ -24,18 +24,19 @@ type Store struct {
 
 	ctx    context.Context // ends when nothing more is to be written
 	cancel context.CancelFunc
-	hurry  chan struct{} // has room for one: the writer need not gather
 
 	mu      sync.Mutex
 	queue   []item
 	waiting int           // entries of Note that are in the queue or with the writer
 	urgent  bool          // somebody waits for what is in the queue
 	running bool          // the writer
+	timer   *time.Timer   // that starts the writer; nil if none is set
 	ended   chan struct{} // closed when the writer that was last started has ended
 	closed  bool
 	away    error // why the last write has failed, unless one has succeeded since
 
-	trouble trouble // the writer's
+	batch   batch // the writer's, like the next
+	trouble trouble
 }
 
 // Option changes a Store that [New] makes.
@@ -45,8 +46,8 @@ type Option func(*Store)
 // It must be positive.
 func WithKeep(d time.Duration) Option { return func(s *Store) { s.keep = d } }
 
-// WithBuffer sets how many entries may wait for the store: 4096 unless set. [Store.Note] drops those
-// beyond. It must be positive.
+// WithBuffer sets how many entries may wait for the store: 4096 unless set. [Store.Note] drops
+// those beyond. It must be positive.
 func WithBuffer(entries int) Option { return func(s *Store) { s.most = entries } }
 
 // WithLogger has l told, as a warning, when entries begin to wait for a store that is away or to be
@@ -59,7 +60,6 @@ func WithLogger(l *slog.Logger) Option { return func(s *Store) { s.logger = l } 
 func New(b backend.Backend, opts ...Option) (*Store, error) {
 	s := &Store{
 		keep: 7 * 24 * time.Hour, most: 4096, logger: slog.New(slog.DiscardHandler),
-		hurry: make(chan struct{}, 1),
 	}
 	for _, o := range opts {
 		o(s)
@@ -91,7 +91,11 @@ func New(b backend.Backend, opts ...Option) (*Store, error) {
 // in order. An entry that is dropped is counted: one that is out of limits, that finds the buffer
 // full or the Store closed, or whose write has an unknown outcome and that has no ID. So an entry
 // without an ID is written at most once, and another exactly once unless it is dropped.
-func (s *Store) Note(e Entry) {
+func (s *Store) Note(e Entry) { s.note(e, 0) }
+
+// note is Note. A version above 0 is that of the key, and puts the entry before what happened later
+// and was noted sooner, as long as both wait.
+func (s *Store) note(e Entry, version uint64) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
@@ -106,13 +110,17 @@ func (s *Store) Note(e Entry) {
 		return
 	}
 	s.waiting++
-	s.queue = append(s.queue, item{entry: e})
-	s.start()
-	full := len(s.queue) == enough
-	s.mu.Unlock()
-	if full {
-		s.wake()
+	s.queue = append(s.queue, item{entry: e, version: version})
+	if version > 0 {
+		s.arrange()
 	}
+	switch {
+	case len(s.queue) >= enough:
+		s.start()
+	case !s.running && s.timer == nil:
+		s.timer = time.AfterFunc(gatherFor, s.gathered)
+	}
+	s.mu.Unlock()
 }
 
 // Dropped is how many entries were dropped so far, and how many events before they came to
