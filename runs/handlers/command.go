@@ -36,7 +36,7 @@ const (
 //
 //	LEASED_KEY         the key of the run; of an action the key, '#' and its number
 //	LEASED_TOKEN       the fencing token
-//	LEASED_ATTEMPT     the number of the attempt, from 1 on
+//	LEASED_ATTEMPT     grows with each attempt; that of the first is not always 1
 //	LEASED_CHECKPOINT  what was saved last, JSON; not there if nothing was
 //
 // On file descriptor 3 the program saves checkpoints: each line is a JSON value of up to 64 KiB in

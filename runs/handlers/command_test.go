@@ -126,7 +126,7 @@ func TestTheEnvironmentOfACommand(t *testing.T) {
 // The next attempt finds the last checkpoint.
 func TestACommandGoesOnFromItsCheckpoint(t *testing.T) {
 	r, _ := work(t, newManager(t), sh(`
-		if [ "$LEASED_ATTEMPT" = 1 ]; then echo '{"page":1}' >&3; echo '{"page":2}' >&3; exit 1; fi
+		if [ -z "$LEASED_CHECKPOINT" ]; then echo '{"page":1}' >&3; echo '{"page":2}' >&3; exit 1; fi
 		echo "$LEASED_CHECKPOINT"`).Run)
 	mustStart(t, r, "k", "{}")
 	if got := mustComplete(t, r, "k"); got != `{"page":2}` {
@@ -241,8 +241,8 @@ func TestShutdownHandsACommandOn(t *testing.T) {
 	m := newManager(t)
 	name, opened, _ := fifo(t)
 	command := sh(`
-		if [ "$LEASED_ATTEMPT" = 1 ]; then echo '"half"' >&3; exec 4>"$FIFO"; exec sleep 1000; fi
-		echo "[$LEASED_ATTEMPT, $LEASED_CHECKPOINT]"`)
+		if [ -z "$LEASED_CHECKPOINT" ]; then echo '"half"' >&3; exec 4>"$FIFO"; exec sleep 1000; fi
+		echo "[\"again\", $LEASED_CHECKPOINT]"`)
 	command.Env = []string{"FIFO=" + name}
 	first, stop := work(t, m, command.Run)
 	mustStart(t, first, "k", "{}")
@@ -252,7 +252,7 @@ func TestShutdownHandsACommandOn(t *testing.T) {
 		t.Errorf("after the shutdown the run is %s with %d failures, error %v", l.State, l.Failures, err)
 	}
 	second, _ := work(t, m, command.Run)
-	if got := mustComplete(t, second, "k"); got != `[2,"half"]` {
+	if got := mustComplete(t, second, "k"); got != `["again","half"]` {
 		t.Errorf("the second attempt says %s", got)
 	}
 }
@@ -260,7 +260,7 @@ func TestShutdownHandsACommandOn(t *testing.T) {
 // A command that is a tool has a key and a checkpoint for each action.
 func TestACommandThatIsATool(t *testing.T) {
 	tool := sh(`
-		if [ "$LEASED_ATTEMPT" = 1 ]; then echo '"half"' >&3; exit 1; fi
+		if [ "$LEASED_KEY$LEASED_CHECKPOINT" = k#0 ]; then echo '"half"' >&3; exit 1; fi
 		echo "[\"$LEASED_KEY\", $(cat), \"$LEASED_CHECKPOINT\"]" | sed 's/""half""/"half"/'`)
 	actions := handlers.Actions{Tools: map[string]handlers.Func{"t": tool.Run}}
 	r, _ := work(t, newManager(t), actions.Run)

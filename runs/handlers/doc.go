@@ -8,8 +8,9 @@
 //	summary.Handle(r, handlers.Command{Args: []string{"./summary.sh"}}.Run)
 //
 // A handler is called at least once for a run, by one worker at a time. Each hands on the key of
-// the run, the fencing token and the number of the attempt: the key makes the effects idempotent,
-// and a resource that checks the token refuses a worker that another has taken over from.
+// the run, the fencing token and a number that grows with each attempt. The key makes the effects
+// idempotent, and a resource that checks the token refuses a worker that another has taken over
+// from.
 //
 // # Errors
 //

@@ -87,7 +87,7 @@ func NewTarget(o TargetOptions) (*Target, error) {
 //	Idempotency-Key           the key of the run; of an action the key, '#' and its number. A key
 //	                          that is not printable ASCII: "sha256-" and its hash
 //	X-Lease-Token             the fencing token
-//	X-Lease-Attempt           the number of the attempt, from 1 on
+//	X-Lease-Attempt           grows with each attempt; that of the first is not always 1
 //
 // An answer of 2xx is the result: a JSON value as it is, nothing as null, and any other text as
 // {"body": text}. After 408, 429, 5xx, a timeout and a broken connection the request is repeated,
