@@ -89,8 +89,8 @@ func callOf(ctx context.Context) (c call, ok bool) {
 	}}, true
 }
 
-// readResult reads a result. One that is no JSON value becomes an object with the text as the member
-// name.
+// readResult reads a result. Text that is no JSON value becomes an object, whose only member has
+// that name.
 func readResult(r io.Reader, name string) (json.RawMessage, error) {
 	b, err := io.ReadAll(io.LimitReader(r, MaxResultBytes+1))
 	switch {
