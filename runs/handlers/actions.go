@@ -10,6 +10,10 @@ import (
 	"github.com/ailease/lease"
 )
 
+// DefaultTask is the task under which leased registers [Actions]. It stands for runs whose metadata
+// name no task, or none that is registered.
+const DefaultTask = "default"
+
 const (
 	// MaxActions is how many actions a run has at most.
 	MaxActions = 50
