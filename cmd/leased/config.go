@@ -61,8 +61,8 @@ Runs. The file that --handlers names, JSON, says what is done for a run by the t
    "periodic": [{"name": "nightly", "cron": "0 3 * * *", "zone": "Europe/Berlin", "task": "summary"}]}
 
 A run of no task, or of one that is not there, calls the tools of its metadata.actions in a row. A
-command gets the metadata on its standard input; a URL gets a signed POST. Package runs/handlers
-tells how, and README.md beside it all the fields. Secrets stand in the file, which others must not
+command gets the metadata on its standard input; a URL gets a signed POST. HANDLERS.md, beside the
+source of leased, has all the fields. Secrets stand in the file, which others must not
 read then, or in the variables that it names. Each leased works on the runs of all namespaces that
 have an API key; those on one store should have the same file.
 
@@ -73,7 +73,8 @@ GET /healthz says whether the store takes writes: 200 or 503. It needs no API ke
 most once a second, under the namespace "leased.healthz".
 
 The log goes to the standard error. If nobody reads it, lines are dropped and counted, and nothing
-waits for it. An outage of the store is one line when it begins and one when it ends.
+waits for it. An outage of the store is one line when it begins and one when it ends, and as many
+of those who work on runs.
 
 On SIGINT and SIGTERM leased answers the requests under way and closes the store. A body that is
 not there 3 seconds later is waited for no longer. All of it takes 6 seconds more than

@@ -94,7 +94,7 @@ func (c *config) handlerSet(ctx context.Context, log *slog.Logger) (*handlerSet,
 
 // fieldError says what is wrong with a field of the file.
 func fieldError(path, format string, args ...any) error {
-	return errors.New(path + ": " + fmt.Sprintf(format, args...))
+	return errors.New(strings.TrimPrefix(path+": ", ".") + fmt.Sprintf(format, args...))
 }
 
 // at adds the path of its object to the error of a field.
@@ -117,7 +117,8 @@ func strict(path string, raw []byte, v any) error {
 		return nil
 	}
 	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && bad.Field != "" {
-		return fieldError(path+"."+bad.Field, "must be %s", jsonKind(bad.Type.Kind().String()))
+		field := strings.ReplaceAll(bad.Field, "handlerFields.", "") // those are embedded
+		return fieldError(path+"."+field, "must be %s", jsonKind(bad.Type.Kind().String()))
 	}
 	if m := unknownField.FindStringSubmatch(err.Error()); m != nil {
 		return fieldError(path, "there is no field %q", m[1])
@@ -151,7 +152,7 @@ func (c *config) parseHandlers(text []byte) (h *handlerSet, secrets bool, err er
 		Tools       map[string]json.RawMessage `json:"tools"`
 		Periodic    []json.RawMessage          `json:"periodic"`
 	}
-	if err := strict("handlers", text, &file); err != nil {
+	if err := strict("", text, &file); err != nil {
 		return nil, false, err
 	}
 	h = newHandlerSet()

@@ -28,6 +28,7 @@ func (h *handlerSet) work(ctx context.Context, m *lease.Manager, namespaces []st
 		}
 		jobs[p.namespace] = append(jobs[p.namespace], p)
 	}
+	log = slog.New(newRunLog(log.Handler(), workKind))
 	ctx, cancel := context.WithCancel(ctx)
 	var working sync.WaitGroup
 	for _, namespace := range namespaces {
