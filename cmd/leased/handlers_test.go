@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -149,5 +150,41 @@ func TestWhatHandlersSay(t *testing.T) {
 	if !slices.Equal(late, []time.Duration{time.Hour - time.Second, 5 * time.Minute}) || h.periodic[0].task != "default" || h.periodic[0].namespace != "default" ||
 		string(h.periodic[0].input) != "{}" || h.periodic[1].namespace != "other" || !json.Valid(h.periodic[1].input) {
 		t.Errorf("periodic are %+v", h.periodic)
+	}
+}
+
+// The examples of HANDLERS.md and of --help are such files, and HANDLERS.md names every field.
+func TestTheDocumentationOfHandlers(t *testing.T) {
+	t.Setenv("MAIL_SECRET", "12345678")
+	b, err := os.ReadFile("HANDLERS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	_, example, _ := strings.Cut(text, "```json\n")
+	example, _, _ = strings.Cut(example, "```")
+	_, help, _ := strings.Cut(usageEnd, "metadata:\n")
+	help, _, _ = strings.Cut(help, "\n\nA run of no task")
+	c := config{maxTTL: time.Hour, retention: 2 * time.Hour, maxRetention: 2 * time.Hour}
+	for _, file := range []string{example, help} {
+		if h, _, err := c.parseHandlers([]byte(file)); err != nil || len(h.tasks) != 3 || len(h.tools) != 1 || len(h.periodic) != 1 {
+			t.Errorf("%v, of\n%s", err, file)
+		}
+	}
+	var names []string
+	for _, v := range []any{handlerFields{}, taskFields{}, periodicFields{}} {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+			if name := f.Tag.Get("json"); name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	for _, name := range names {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("no word of %s", name)
+		}
+	}
+	if len(names) < 30 {
+		t.Errorf("only %d fields: %v", len(names), names)
 	}
 }

@@ -57,8 +57,8 @@ type Job struct {
 	// started anew.
 	Late time.Duration
 
-	// Start starts the run of a tick under the key. It is repeated until it succeeds, or the tick is
-	// too late. See [Starts].
+	// Start starts the run of a tick under the key. It is repeated until it succeeds, or the tick
+	// is too late. See [Starts].
 	Start func(ctx context.Context, key string, tick time.Time) error
 }
 
