@@ -155,7 +155,8 @@ func TestLeasedWithoutHandlers(t *testing.T) {
 	}
 }
 
-// A leased that shuts down gives its runs back before it ends; the next goes on from the checkpoint.
+// A leased that shuts down gives its runs back before it ends, and the next goes on from the
+// checkpoint.
 func TestShutdownGivesRunsBack(t *testing.T) {
 	args := withHandlers(t, `{"tasks":{"slow":{"grace":"10ms","command":["sh","-c",
 		"trap '' TERM; if [ -z \"$LEASED_CHECKPOINT\" ]; then echo '\"half\"' >&3; touch began; sleep 1000; fi; echo \"[$LEASED_CHECKPOINT]\""]}}}`)

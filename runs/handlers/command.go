@@ -22,10 +22,10 @@ import (
 const (
 	defaultGrace       = 3 * time.Second
 	maxCheckpointBytes = 64 << 10
-	outputDelay        = time.Second // for output that a program outside of the group holds open
-	maxStderrBytes     = 1 << 10     // of the end, which tells most often what was wrong
-	exitPermanent      = 65          // EX_DATAERR of sysexits.h
-	exitRetryable      = 75          // EX_TEMPFAIL
+	outputDelay        = 500 * time.Millisecond // for output that a program outside of the group holds open
+	maxStderrBytes     = 1 << 10                // of the end, which tells most often what was wrong
+	exitPermanent      = 65                     // EX_DATAERR of sysexits.h
+	exitRetryable      = 75                     // EX_TEMPFAIL
 )
 
 // Command is a handler that runs a program, once for each attempt.
@@ -40,7 +40,8 @@ const (
 //	LEASED_CHECKPOINT  what was saved last, JSON; not there if nothing was
 //
 // On file descriptor 3 the program saves checkpoints: each line is a JSON value of up to 64 KiB in
-// place of the one before. A line that is none ends the attempt. Not on Windows.
+// place of the one before. Of lines that come faster than they can be saved, the last is. A line
+// that is no such value ends the attempt. Not on Windows.
 //
 // The exit code says how it went:
 //
@@ -136,10 +137,7 @@ func (c Command) Run(ctx context.Context, input json.RawMessage) (json.RawMessag
 		io.Copy(io.Discard, out) // or the program waits for ever
 	})
 	reading.Go(func() {
-		if checkpointErr = saveLines(ctx, written{saved}, run); checkpointErr != nil {
-			stop()
-		}
-		io.Copy(io.Discard, saved)
+		checkpointErr = saveLines(ctx, written{saved}, run, stop)
 	})
 	err = group.wait()
 	close(ended)
@@ -210,9 +208,42 @@ func (c Command) environ(run call) []string {
 	return env
 }
 
-// saveLines saves each line as a checkpoint. A store that is away loses one, and not the attempt:
-// the next may be saved, and if the lease is lost its context ends.
-func saveLines(ctx context.Context, r io.Reader, run call) error {
+// saveLines saves the lines as checkpoints: while one is being saved, of those that come meanwhile
+// the last alone is kept. It calls stop when a line is no checkpoint. A store that is away loses
+// one, and not the attempt: the next may be saved, and if the lease is lost its context ends.
+func saveLines(ctx context.Context, r io.Reader, run call, stop func()) error {
+	var refused error
+	var saving sync.WaitGroup
+	last := make(chan json.RawMessage, 1)
+	saving.Go(func() {
+		for checkpoint := range last {
+			if run.save == nil || refused != nil {
+				continue
+			}
+			if err := run.save(ctx, checkpoint); errors.Is(err, lease.ErrInvalid) {
+				refused = &failure{"checkpoint", fmt.Sprintf("a checkpoint of %d bytes cannot be saved", len(checkpoint))}
+				stop()
+			}
+		}
+	})
+	err := readLines(r, func(line json.RawMessage) {
+		select {
+		case <-last:
+		default:
+		}
+		last <- line
+	})
+	if err != nil {
+		stop()
+		io.Copy(io.Discard, r)
+	}
+	close(last)
+	saving.Wait()
+	return cmp.Or(err, refused)
+}
+
+// readLines calls f for each checkpoint, until a line is none.
+func readLines(r io.Reader, f func(line json.RawMessage)) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4<<10), maxCheckpointBytes+1)
 	for lines.Scan() {
@@ -223,12 +254,7 @@ func saveLines(ctx context.Context, r io.Reader, run call) error {
 		if !json.Valid(line) {
 			return &failure{"checkpoint", fmt.Sprintf("a checkpoint of %d bytes is not one line of JSON", len(line))}
 		}
-		if run.save == nil {
-			continue
-		}
-		if err := run.save(ctx, bytes.Clone(line)); errors.Is(err, lease.ErrInvalid) {
-			return &failure{"checkpoint", fmt.Sprintf("a checkpoint of %d bytes cannot be saved", len(line))}
-		}
+		f(bytes.Clone(line))
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
 		return &failure{"checkpoint", fmt.Sprintf("a checkpoint has more than %d bytes", maxCheckpointBytes)}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/leasetest"
 	"github.com/ailease/lease/runs/handlers"
 )
@@ -131,6 +132,24 @@ func TestACommandGoesOnFromItsCheckpoint(t *testing.T) {
 	mustStart(t, r, "k", "{}")
 	if got := mustComplete(t, r, "k"); got != `{"page":2}` {
 		t.Errorf("the second attempt found the checkpoint %s", got)
+	}
+}
+
+// A store that takes its time does not hold up the command, and the last line is saved.
+func TestTheLastCheckpointIsSaved(t *testing.T) {
+	inMemory := memory.New()
+	t.Cleanup(func() { inMemory.Close() })
+	store := leasetest.NewStore(inMemory)
+	m, err := lease.NewManager(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = lease.Do(t.Context(), m, "k", nil, func(ctx context.Context) (json.RawMessage, error) {
+		store.Delay(100 * time.Millisecond)
+		return sh("for i in 1 2 3 4 5 6 7 8 9; do seq 1000 >&3; done; echo 42 >&3; exit 1").Run(ctx, nil)
+	})
+	if l, _, next := m.Acquire(t.Context(), "k", nil); string(l.Checkpoint) != "42" || lease.Code(err) != "exit_1" {
+		t.Errorf("the next finds checkpoint %s, error %v after %v", l.Checkpoint, next, err)
 	}
 }
 
