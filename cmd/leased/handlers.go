@@ -19,6 +19,7 @@ import (
 	"github.com/ailease/lease/runs"
 	"github.com/ailease/lease/runs/handlers"
 	"github.com/ailease/lease/runs/periodic"
+	"github.com/ailease/lease/timeline"
 )
 
 // The file of --handlers. Its errors name the field, and never the value.
@@ -42,6 +43,7 @@ type handlerSet struct {
 	tasks       map[string]workedTask // with that of actions
 	tools       map[string]maker
 	periodic    []periodicRun
+	timeline    *timeline.Store // has what happens to the runs; nil if nothing has
 }
 
 // maker makes a handler for the runs of a namespace.

@@ -61,7 +61,7 @@ func (h *handlerSet) work(ctx context.Context, m *lease.Manager, namespaces []st
 
 // runner is what works on the runs of a namespace.
 func (h *handlerSet) runner(m *lease.Manager, namespace string, log *slog.Logger) *runs.Runner {
-	r := runs.New(m, runs.WithConcurrency(h.concurrency), runs.WithLogger(log))
+	r := runs.New(m, runs.WithConcurrency(h.concurrency), runs.WithLogger(log), runs.WithTimeline(h.timeline))
 	actions := &handlers.Actions{Tools: make(map[string]handlers.Func), Note: noteAction}
 	for name, make := range h.tools {
 		actions.Tools[name] = make(namespace)

@@ -8,17 +8,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/backends/sqlite"
 	"github.com/ailease/lease/runs"
+	"github.com/ailease/lease/timeline"
 )
 
 const workKey = "leased_key_of_workers"
@@ -130,6 +134,66 @@ func TestLeasedWorksOnRuns(t *testing.T) {
 	}
 	if text := d.log.String() + d.out.String(); strings.Contains(text, canary) || !strings.Contains(text, "shutting down") {
 		t.Errorf("printed %s", text)
+	}
+}
+
+// The timeline of a run has each call of a tool, between the start and the end.
+func TestTheTimelineOfActions(t *testing.T) {
+	store := memory.New()
+	defer store.Close()
+	story, err := timeline.New(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := lease.NewManager(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config{maxTTL: time.Hour, retention: time.Hour, maxRetention: time.Hour}
+	h, _, err := c.parseHandlers([]byte(`{"tools":{"cat":{"command":["cat"]},"stop":{"command":["sh","-c","exit 65"]}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.timeline = story
+	stop, err := h.work(t.Context(), m, []string{defaultNamespace}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := runs.New(m, runs.WithTimeline(story))
+	mustStart(t, r, rawTask{Name: "default"}, "k", `{"actions":[{"tool":"cat","args":"`+canary+`"},{"tool":"stop"}]}`)
+	if got := end(t, r, "k"); got != "exit_65" {
+		t.Errorf("the run ended as %s", got)
+	}
+	stop()
+	entries, _, err := r.Timeline(t.Context(), "k", 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, e := range entries {
+		var fields struct {
+			Tool     string
+			Step     int
+			Message  string
+			Duration *int64 `json:"duration_ms"`
+		}
+		if len(e.Fields) > 0 {
+			if err := json.Unmarshal(e.Fields, &fields); err != nil {
+				t.Error(err)
+			}
+		}
+		if e.Type == "tool_result" && fields.Duration == nil || strings.Contains(string(e.Fields), canary) {
+			t.Errorf("%s has %s", e.Type, e.Fields)
+		}
+		if strings.HasPrefix(e.Type, "tool_") || strings.HasPrefix(e.Type, "run_") {
+			told = append(told, strings.TrimRight(fmt.Sprint(e.Type, " ", e.Status, " ", fields.Tool, fields.Step, " ", fields.Message), " "))
+		}
+	}
+	want := []string{
+		"run_started started 0", "tool_call start cat0", "tool_result completed cat0", "tool_call start stop1", "tool_result failed stop1 exit_65", "run_finished failed 0",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told was %q, want %q", told, want)
 	}
 }
 
