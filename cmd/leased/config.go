@@ -15,6 +15,7 @@ type config struct {
 	addr              string
 	backend           string
 	keyFile           string
+	handlerFile       string
 	noAuth            bool
 	hideLeaseIDs      bool
 	duplicateConflict bool
@@ -52,6 +53,19 @@ The variable LEASED_API_KEY admits one key more, to the namespace "default". It 
 user of the machine can read flags. A key that stands in the file for another namespace too is
 refused.
 
+Runs. The file that --handlers names, JSON, says what is done for a run by the task in its metadata:
+
+  {"tasks": {"summary": {"command": ["./summary.sh"], "attempts": 5, "ttl": "30s", "concurrency": 2},
+             "mail": {"url": "https://example.com/mail", "secret_env": "MAIL_SECRET"}},
+   "tools": {"lookup": {"command": ["./lookup.sh"]}},
+   "periodic": [{"name": "nightly", "cron": "0 3 * * *", "zone": "Europe/Berlin", "task": "summary"}]}
+
+A run of no task, or of one that is not there, calls the tools of its metadata.actions in a row. A
+command gets the metadata on its standard input; a URL gets a signed POST. HANDLERS.md, beside the
+source of leased, has all the fields. Secrets stand in the file, which others must not
+read then, or in the variables that it names. Each leased works on the runs of all namespaces that
+have an API key; those on one store should have the same file.
+
 --no-auth is for programs on this machine. It refuses what web pages send: requests of another
 origin, and those whose Host is no loopback address, localhost or the host of --addr.
 
@@ -63,11 +77,13 @@ Leases and locks that are asked for are counted in the store, by namespace and d
 it counted in about the last second.
 
 The log goes to the standard error. If nobody reads it, lines are dropped and counted, and nothing
-waits for it. An outage of the store is one line when it begins and one when it ends.
+waits for it. An outage of the store is one line when it begins and one when it ends, and as many
+of those who work on runs.
 
 On SIGINT and SIGTERM leased answers the requests under way and closes the store. A body that is
 not there 3 seconds later is waited for no longer. All of it takes 6 seconds more than
---store-timeout at most. A second signal ends it at once.
+--store-timeout at most. Meanwhile commands get SIGTERM, and their grace later SIGKILL; their runs,
+and all others under way, are given back, and another leased goes on with them. A second signal ends it at once.
 
 Errors and the log name flags and variables, and do not print their values, but for numbers and
 durations that are out of range. Of the store's URL they show the scheme, the hosts and the path.
@@ -96,6 +112,7 @@ func (c *config) define(fs *flag.FlagSet) {
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
 	fs.StringVar(&c.backend, "backend", "sqlite:leased.db", "`URL` of the store: sqlite:///path/leases.db, nats://host:4222?bucket=leases&replicas=3 or memory:")
 	fs.StringVar(&c.keyFile, "api-keys", "", "`file` with API keys, see below")
+	fs.StringVar(&c.handlerFile, "handlers", "", "`file` with the handlers of runs, see below, or off, to work on no runs")
 	fs.BoolVar(&c.noAuth, "no-auth", false, "admit everybody to the namespace \"default\"; on loopback addresses only")
 	fs.BoolVar(&c.hideLeaseIDs, "hide-lease-ids", false, "show a lease id only to its holder, and not to pollers of the same namespace")
 	fs.BoolVar(&c.duplicateConflict, "duplicate-conflict", false, "answer a check-lock of a locked key with 409 instead of 200")

@@ -137,6 +137,9 @@ func managerKind(message string) string {
 	return ""
 }
 
+// workKind is for what the workers log: an outage of the store makes a line for each namespace.
+func workKind(message string) string { return message }
+
 // serverKind is for what net/http logs. Behind the beginning there may be an address, or a
 // duration.
 func serverKind(message string) string { return message[:min(len(message), 20)] }

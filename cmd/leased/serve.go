@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"time"
+	_ "time/tzdata" // the zones of periodic runs, on machines that have none
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends"
@@ -57,6 +60,10 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
+	worked, err := c.handlerSet(ctx, log)
+	if err != nil {
+		return err
+	}
 
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -75,7 +82,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	counters := usage.New(store, usage.WithLogger(log))
 	var end time.Time // of the shutdown
 	defer func() { closeUsage(counters, end) }()
-	admits, err := c.auth(ctx, addr, said, log)
+	admits, namespaces, err := c.auth(ctx, addr, said, log)
 	if err != nil {
 		return err
 	}
@@ -91,6 +98,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	conns := newEnding(listener)
 	defer conns.Close()
+	stopWork, err := worked.work(ctx, m, namespaces, log)
+	if err != nil {
+		return err
+	}
+	defer stopWork()
 	server := c.server(handler, log)
 	server.RegisterOnShutdown(api.EndWaits)
 	fmt.Fprintf(said, "serving http://%s on %s\n", listener.Addr(), backends.Redact(c.backend))
@@ -144,13 +156,15 @@ func flush(m *lease.Manager) {
 	m.Flush(ctx)
 }
 
-// auth says who is admitted.
-func (c *config) auth(ctx context.Context, addr net.Addr, out io.Writer, log *slog.Logger) ([]httpserver.Option, error) {
+// auth says who is admitted, and to which namespaces. The default one is always among them.
+func (c *config) auth(ctx context.Context, addr net.Addr, out io.Writer, log *slog.Logger) (admits []httpserver.Option, namespaces []string, err error) {
 	if c.noAuth {
-		return []httpserver.Option{httpserver.WithoutAuth(), httpserver.WithHosts(c.hosts(addr)...)}, nil
+		return []httpserver.Option{httpserver.WithoutAuth(), httpserver.WithHosts(c.hosts(addr)...)}, []string{defaultNamespace}, nil
 	}
 	keys, err := c.apiKeys(ctx, out, log)
-	return []httpserver.Option{httpserver.WithAPIKeys(keys)}, err
+	namespaces = append(slices.Collect(maps.Values(keys)), defaultNamespace)
+	slices.Sort(namespaces)
+	return []httpserver.Option{httpserver.WithAPIKeys(keys)}, slices.Compact(namespaces), err
 }
 
 // handler returns the API of m with the health check beside it, and the API alone.
