@@ -66,7 +66,13 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	defer func() { err = errors.Join(err, store.Close()) }()
 	defer watchRoom(ctx, store, log)()
 
-	m, err := c.manager(store, log)
+	story, err := c.openJournal(store, log)
+	if err != nil {
+		return err
+	}
+	var end time.Time // of the shutdown
+	defer func() { story.close(end) }()
+	m, err := c.manager(store, log, story.observer()...)
 	if err != nil {
 		return err
 	}
@@ -75,7 +81,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	handler, api, err := c.handler(m, admits, log)
+	handler, api, err := c.handler(m, append(admits, story.served()...), log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +105,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	log.Info("shutting down")
 	now := time.Now()
-	end := now.Add(c.shutdownTimeout())
+	end = now.Add(c.shutdownTimeout())
 	ending, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
 	conns.end(now.Add(bodyGrace), end.Add(-answerGrace/2))
@@ -121,8 +127,8 @@ func (c *config) server(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-func (c *config) manager(store backends.Store, log *slog.Logger) (*lease.Manager, error) {
-	return lease.NewManager(store,
+func (c *config) manager(store backends.Store, log *slog.Logger, opts ...lease.Option) (*lease.Manager, error) {
+	return lease.NewManager(store, append(opts,
 		lease.WithLogger(slog.New(newRunLog(log.Handler(), managerKind))),
 		lease.WithNamespace(defaultNamespace),
 		lease.WithDefaultTTL(c.defaultTTL),
@@ -130,7 +136,7 @@ func (c *config) manager(store backends.Store, log *slog.Logger) (*lease.Manager
 		lease.WithRetention(c.retention),
 		lease.WithMaxRetention(c.maxRetention),
 		lease.WithClockSkew(c.clockSkew),
-	)
+	)...)
 }
 
 // flush waits until the last events are logged.
