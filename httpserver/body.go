@@ -15,27 +15,11 @@ import (
 
 // readBody reads the fields of a POST.
 func (c *call) readBody() error {
-	c.where = "body"
-	if err := c.checkMediaType(); err != nil {
-		return err
-	}
-	body, err := c.readAll()
+	body, err := c.readObject(c.maxBodyBytes)
 	if err != nil {
 		return err
 	}
-	if !utf8.Valid(body) { // encoding/json would replace the bytes, and two keys would become one
-		return badRequest{{Type: "json_invalid", Loc: []string{"body"}, Msg: fmt.Sprintf("JSON decode error: %d bytes that are not valid UTF-8", len(body))}}
-	}
-	if err := json.Unmarshal(body, &struct{}{}); err != nil { // keeps nothing
-		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return badRequest{{Type: "model_attributes_type", Loc: []string{"body"}, Msg: "Input should be a valid JSON object"}}
-		}
-		return badRequest{{Type: "json_invalid", Loc: []string{"body"}, Msg: "JSON decode error: " + err.Error()}}
-	}
 	fields, twice := members(body, fieldNames)
-	if fields == nil {
-		return badRequest{{Type: "model_attributes_type", Loc: []string{"body"}, Msg: "Input should be a valid JSON object"}}
-	}
 	c.fields = fields
 	for _, name := range twice {
 		c.twice(name)
@@ -44,6 +28,31 @@ func (c *call) readBody() error {
 		c.key = c.text("key", c.path() != runPath) // a run has another form, without one
 	}
 	return nil
+}
+
+// readObject reads a body of up to most bytes, which must be a JSON object.
+func (c *call) readObject(most int64) ([]byte, error) {
+	c.where = "body"
+	if err := c.checkMediaType(); err != nil {
+		return nil, err
+	}
+	body, err := c.readAll(most)
+	if err != nil {
+		return nil, err
+	}
+	if !utf8.Valid(body) { // encoding/json would replace the bytes, and two keys would become one
+		return nil, badRequest{{Type: "json_invalid", Loc: []string{"body"}, Msg: fmt.Sprintf("JSON decode error: %d bytes that are not valid UTF-8", len(body))}}
+	}
+	if err := json.Unmarshal(body, &struct{}{}); err != nil { // keeps nothing
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, badRequest{{Type: "model_attributes_type", Loc: []string{"body"}, Msg: "Input should be a valid JSON object"}}
+		}
+		return nil, badRequest{{Type: "json_invalid", Loc: []string{"body"}, Msg: "JSON decode error: " + err.Error()}}
+	}
+	if skipSpace(body)[0] != '{' { // null
+		return nil, badRequest{{Type: "model_attributes_type", Loc: []string{"body"}, Msg: "Input should be a valid JSON object"}}
+	}
+	return body, nil
 }
 
 // checkMediaType refuses what is not declared as JSON, or is compressed. A body that is not
@@ -69,16 +78,16 @@ func (c *call) checkMediaType() error {
 
 // readAll reads the body as long as there is room for it. A body that is announced to be too large
 // is refused before its client is told to send it.
-func (c *call) readAll() ([]byte, error) {
-	if c.request.ContentLength > c.maxBodyBytes {
-		return nil, &http.MaxBytesError{Limit: c.maxBodyBytes}
+func (c *call) readAll(most int64) ([]byte, error) {
+	if c.request.ContentLength > most {
+		return nil, &http.MaxBytesError{Limit: most}
 	}
-	end := c.maxBodyBytes
+	end := most
 	if c.request.ContentLength >= 0 {
 		end = c.request.ContentLength
 	}
 	end++ // the last read finds that there is no more
-	from := http.MaxBytesReader(c.writer, c.request.Body, c.maxBodyBytes)
+	from := http.MaxBytesReader(c.writer, c.request.Body, most)
 	body := make([]byte, 0, min(end, freeBytes/bodyWeight))
 	for {
 		if len(body) == cap(body) {

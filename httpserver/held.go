@@ -34,11 +34,15 @@ const resultAnswerBytes = 264 << 10
 // as it was read, as it was decoded, and as it is encoded for the answer.
 const callBytes = 512 << 10
 
+// timelineCallBytes is what the reading of a timeline may take in the same way: a page of the
+// journal, the entries, and the answer.
+const timelineCallBytes = 4 * timelineAnswerBytes
+
 // held counts what the requests of a handler hold.
 type held struct {
 	most  int64
 	now   atomic.Int64
-	turns [2]chan struct{} // each has one for each call to the store that is under way
+	turns [3]chan struct{} // each has one for each call to the store that is under way
 }
 
 // Holders have turns of their own: however many others ask, no lease is lost because its holder's
@@ -46,12 +50,17 @@ type held struct {
 const (
 	turnOfAnybody = iota
 	turnOfHolder
+	turnOfReader // of a timeline
 )
 
 func (h *held) init(most int64) {
 	h.most = most
 	for kind := range h.turns {
-		h.turns[kind] = make(chan struct{}, most/callBytes)
+		bytes := int64(callBytes)
+		if kind == turnOfReader {
+			bytes = timelineCallBytes
+		}
+		h.turns[kind] = make(chan struct{}, max(1, most/bytes))
 	}
 }
 

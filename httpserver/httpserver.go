@@ -76,6 +76,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) serve() (any, error) {
 	rt, ok := c.handler.routes[c.path()]
+	if !ok {
+		rt, ok = c.timelineRoute()
+	}
 	if err := c.admit(); err != nil { // first: a sender with a bad API key is told so whatever the path
 		return nil, err
 	}
@@ -87,16 +90,13 @@ func (c *call) serve() (any, error) {
 		if allow == http.MethodGet {
 			allow += ", " + http.MethodHead
 		}
+		if c.path() == eventsPath {
+			allow += ", " + http.MethodPost
+		}
 		c.header.Set("Allow", allow)
 		return nil, errMethod
 	}
-	var err error
-	if rt.method == http.MethodPost {
-		err = c.readBody()
-	} else {
-		err = c.readQuery()
-	}
-	if err != nil {
+	if err := c.readFields(&rt); err != nil {
 		return nil, err
 	}
 	ctx, cancel := c.newContext()
@@ -114,6 +114,20 @@ func (c *call) serve() (any, error) {
 		return nil, &keyed{c.key, c.where, err}
 	}
 	return body, nil
+}
+
+// readFields reads the fields of the request.
+func (c *call) readFields(rt *route) error {
+	switch {
+	case rt.turn == turnOfReader:
+		return c.readPage()
+	case c.path() == eventsPath:
+		return c.readEvent()
+	case rt.method == http.MethodPost:
+		return c.readBody()
+	default:
+		return c.readQuery()
+	}
 }
 
 // makeRoom finds out whether there is room for the answer, before the store is called. The room is
@@ -147,5 +161,11 @@ func (c *call) knownPath() string {
 	if _, ok := c.handler.routes[c.path()]; ok {
 		return c.path()
 	}
-	return "unknown"
+	if _, ok := c.timelineRoute(); !ok {
+		return "unknown"
+	}
+	if c.namesTimeline() {
+		return timelinePrefix + "{run_id}"
+	}
+	return c.path()
 }

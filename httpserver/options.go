@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/timeline"
 	"github.com/ailease/lease/usage"
 )
 
@@ -36,8 +37,10 @@ type settings struct {
 	limits    *limits // nil: no limit
 	logger    *slog.Logger
 
-	usage     *usage.Counters // nil: nothing is counted
-	withUsage bool
+	usage        *usage.Counters // nil: nothing is counted
+	withUsage    bool
+	timeline     *timeline.Store // nil: there are no timelines
+	withTimeline bool
 }
 
 // WithAPIKeys admits requests with "Authorization: Bearer <key>". Each key maps to the namespace
@@ -126,6 +129,15 @@ func WithRateLimit(perSecond float64, burst int) Option {
 // has met it for 5 seconds, with the number of requests that it failed. Panics are logged each.
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 
+// WithTimeline serves the timelines of s: what happened to leases and runs, and what clients report.
+// Without it the endpoints /v1/events and /v1/runs do not exist.
+//
+// The handler's Manager should tell s what happens, by [lease.WithObserver] and
+// [timeline.Store.Observe]. Workers should have [runs.WithTimeline]. Close s after the server.
+func WithTimeline(s *timeline.Store) Option {
+	return func(to *settings) { to.timeline, to.withTimeline = s, true }
+}
+
 func newSettings(m *lease.Manager, opts []Option) (settings, error) {
 	s := settings{
 		maxBodyBytes:  1 << 20,
@@ -147,6 +159,8 @@ func newSettings(m *lease.Manager, opts []Option) (settings, error) {
 		return invalid("logger", "must not be nil")
 	case s.withUsage && s.usage == nil:
 		return invalid("usage", "must not be nil")
+	case s.withTimeline && s.timeline == nil:
+		return invalid("timeline", "must not be nil")
 	case s.authentics != 1:
 		return invalid("options", fmt.Sprintf("%d of WithAPIKeys, WithAuthenticator and WithoutAuth given, must be one", s.authentics))
 	case s.maxBodyBytes < 1<<10 || s.maxBodyBytes > 64<<20:

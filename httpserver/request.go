@@ -31,6 +31,7 @@ type call struct {
 
 	where    string                     // the fields are in the "body" or the "query"
 	fields   map[string]json.RawMessage // of a body
+	names    []string                   // of the fields of an event, in their order
 	query    url.Values
 	key      string // for error answers, as soon as it is known
 	problems []problem
@@ -64,23 +65,32 @@ func (c *call) newContext() (context.Context, context.CancelFunc) {
 
 // readQuery reads the fields of a GET.
 func (c *call) readQuery() error {
+	if keyless[c.path()] {
+		return c.parseQuery("kind", "from_day", "to_day")
+	}
+	if err := c.parseQuery("key", "wait"); err != nil {
+		return err
+	}
+	if !c.query.Has("key") {
+		c.missing("key")
+	}
+	c.key = c.query.Get("key")
+	return nil
+}
+
+// parseQuery reads a query with fields of these names.
+func (c *call) parseQuery(names ...string) error {
 	c.where = "query"
 	q, err := url.ParseQuery(c.request.URL.RawQuery)
 	if err != nil {
 		return badRequest{{Type: "query_invalid", Loc: []string{"query"}, Msg: "The query is not URL-encoded"}}
 	}
-	once := []string{"key", "wait"}
-	if keyless[c.path()] {
-		once = []string{"kind", "from_day", "to_day"}
-	} else if !q.Has("key") {
-		c.missing("key")
-	}
-	for _, name := range once {
+	for _, name := range names {
 		if len(q[name]) > 1 {
 			c.twice(name)
 		}
 	}
-	c.key, c.query = q.Get("key"), q
+	c.query = q
 	return nil
 }
 

@@ -18,6 +18,13 @@ const (
 	MaxOffset = 10_000 // of [Store.Newest], which reads what it leaves out
 )
 
+// MaxReadBytes bounds the payloads of a page of [Store.Read] and [Store.Newest]. The entry that
+// reaches it is the last of its page, also if there are more.
+const MaxReadBytes = 4 << 20
+
+// pageOfJournal is how many entries are read from the journal at a time: 8 MiB of the longest.
+const pageOfJournal = 128
+
 // Summary is what is known of a timeline.
 type Summary struct {
 	RunID string
@@ -25,10 +32,11 @@ type Summary struct {
 	Last  Entry
 }
 
-// Read returns up to limit entries of one timeline, oldest first, and how many there are. It leaves
-// out the first offset of them. An unknown timeline has none. Read holds at most limit entries and
-// a page of the journal in memory. But it reads what it leaves out and, where the journal cannot
-// tell the total at once, the whole timeline.
+// Read returns up to limit entries of one timeline, oldest first, without the first offset of them,
+// and how many there are. An unknown timeline has none. A page ends early at [MaxReadBytes].
+//
+// Read holds its page and 128 entries of the journal in memory. It reads what it leaves out and,
+// where the journal cannot tell the total at once, the whole timeline.
 //
 // This read, like the others, sees what was noted here before, unless that waits for more than a
 // second. Their errors are [lease.ErrInvalid], [lease.ErrUnavailable] and the context's.
@@ -42,9 +50,9 @@ func (s *Store) Read(ctx context.Context, namespace, runID string, offset, limit
 	}
 	s.catchUp(ctx)
 	name, after, counted := stream(namespace, runID), uint64(0), false
-	for {
-		n := backend.MaxJournalBatch
-		if want := offset + limit + 1 - total; want > 0 { // one more tells whether there are more
+	for left := MaxReadBytes; ; {
+		n := pageOfJournal
+		if want := offset + limit + 1 - total; want > 0 && left > 0 { // one more tells whether there are more
 			n = min(n, want)
 		}
 		page, err := s.journal.ReadStream(ctx, name, after, n)
@@ -52,15 +60,16 @@ func (s *Store) Read(ctx context.Context, namespace, runID string, offset, limit
 			return nil, 0, readFailed(ctx, "read", err)
 		}
 		for i := range page {
-			if total++; total > offset && len(entries) < limit {
+			if total++; total > offset && len(entries) < limit && left > 0 {
 				entries = append(entries, decode(&page[i]))
+				left -= len(page[i].Data)
 			}
 		}
 		if len(page) < n {
 			return entries, total, nil
 		}
 		after = page[len(page)-1].Position
-		if total <= offset+limit || counted {
+		if total <= offset+limit && left > 0 || counted {
 			continue
 		}
 		counted = true
@@ -81,8 +90,8 @@ func (s *Store) count(ctx context.Context, name string) (n int, ok bool, err err
 	return found[0].Count, true, nil
 }
 
-// Newest returns up to limit entries of a namespace, newest first. It leaves out the first offset
-// of them.
+// Newest returns up to limit entries of a namespace, newest first, without the first offset of
+// them. A page ends early at [MaxReadBytes]: only an empty one says that there are no more.
 func (s *Store) Newest(ctx context.Context, namespace string, offset, limit int) (entries []Entry, err error) {
 	err = checkNamespace(namespace)
 	if err == nil {
@@ -92,15 +101,17 @@ func (s *Store) Newest(ctx context.Context, namespace string, offset, limit int)
 		return nil, failed("newest", err)
 	}
 	s.catchUp(ctx)
-	for before, left := uint64(0), offset+limit; left > 0; {
-		n := min(left, backend.MaxJournalBatch)
+	before, bytes := uint64(0), MaxReadBytes
+	for left := offset + limit; left > 0 && bytes > 0; {
+		n := min(left, pageOfJournal)
 		page, err := s.journal.ReadNewest(ctx, namespace+"/", before, n)
 		if err != nil {
 			return nil, readFailed(ctx, "newest", err)
 		}
 		for i := range page {
-			if left--; left < limit {
+			if left--; left < limit && bytes > 0 {
 				entries = append(entries, decode(&page[i]))
+				bytes -= len(page[i].Data)
 			}
 		}
 		if len(page) < n {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ailease/lease"
@@ -61,9 +62,12 @@ func (s *Store) wait(ctx context.Context, c *call, items []item) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case c.left == 0:
+	if c.left == 0 {
 		return c.err
+	}
+	// While the store is away, others come and go: what nobody waits for must not pile up.
+	s.queue = slices.DeleteFunc(s.queue, func(i item) bool { return i.call == c })
+	switch {
 	case c.sent, c.unknown:
 		c.gone = true
 		return fmt.Errorf("%w: %w", lease.ErrUnknownOutcome, ctx.Err())

@@ -28,6 +28,8 @@ type config struct {
 	storeTimeout      time.Duration
 	rateLimit         float64
 	maxHeldBytes      int64
+	journal           bool
+	journalKeep       time.Duration
 
 	apiKey string // from the environment only: every user of the machine can read a flag
 }
@@ -75,6 +77,10 @@ most once a second, under the namespace "leased.healthz".
 Leases and locks that are asked for are counted in the store, by namespace and day, and shown at
 /v1/usage and /v1/metrics. Servers on one store count together. A leased that is killed loses what
 it counted in about the last second.
+
+What happens to leases and runs, and what clients post, stands in timelines: see --journal. They are
+written about 50 ms later, and never hold a lease up. With the store away they wait in memory; the
+log says when some are dropped.
 
 The log goes to the standard error. If nobody reads it, lines are dropped and counted, and nothing
 waits for it. An outage of the store is one line when it begins and one when it ends, and as many
@@ -124,5 +130,7 @@ func (c *config) define(fs *flag.FlagSet) {
 	fs.DurationVar(&c.clockSkew, "clock-skew", 0, "`duration` by which the clocks of the servers on one store may differ")
 	fs.DurationVar(&c.storeTimeout, "store-timeout", 4*time.Second, "`duration` for which a request waits for the store, up to 10m; clients of the hosted API give up after 5s")
 	fs.Float64Var(&c.rateLimit, "rate-limit", 0, "requests `per-second` for each namespace, a second's worth at once; 0 for no limit")
+	fs.BoolVar(&c.journal, "journal", true, "keep timelines of leases and runs in the store, and serve them at /v1/events and /v1/runs; --journal=false for none")
+	fs.DurationVar(&c.journalKeep, "journal-keep", 7*24*time.Hour, "`duration` for which the events of a timeline stay readable")
 	fs.Int64Var(&c.maxHeldBytes, "max-held-bytes", 64<<20, "`bytes` that bodies, each counted twice, and unread answers may take together, and one call to the store at a time for each 512 KiB; beyond it requests get 503")
 }

@@ -220,6 +220,7 @@ func TestRefusesToRun(t *testing.T) {
 		{"a key too short", []string{"--api-keys", write("short", "abc a\n")}, "line 1: the API key has 3 bytes: want 8 to 256"},
 		{"a TTL out of range", []string{"--default-ttl", "1ms"}, "default_ttl"},
 		{"a longest retention out of range", []string{"--max-retention", "59s"}, "max_retention"},
+		{"a journal that keeps nothing", []string{"--journal-keep", "0s"}, "--journal-keep (or LEASED_JOURNAL_KEEP): 0s, must be positive"},
 		{"an argument", []string{"serve"}, "unexpected argument"},
 		{"a rate that is no number", []string{"--rate-limit", "NaN"}, "must be a number of at least 0"},
 		{"a rate without end", []string{"--rate-limit", "+Inf"}, "must be a number of at least 0"},

@@ -74,19 +74,24 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	defer func() { err = errors.Join(err, store.Close()) }()
 	defer watchRoom(ctx, store, log)()
 
-	m, err := c.manager(store, log)
+	story, err := c.openJournal(store, log)
+	if err != nil {
+		return err
+	}
+	var end time.Time // of the shutdown
+	defer func() { story.close(end) }()
+	m, err := c.manager(store, log, story.observer()...)
 	if err != nil {
 		return err
 	}
 	defer flush(m)
 	counters := usage.New(store, usage.WithLogger(log))
-	var end time.Time // of the shutdown
 	defer func() { closeUsage(counters, end) }()
 	admits, namespaces, err := c.auth(ctx, addr, said, log)
 	if err != nil {
 		return err
 	}
-	handler, api, err := c.handler(m, append(admits, httpserver.WithUsage(counters)), log)
+	handler, api, err := c.handler(m, append(append(admits, httpserver.WithUsage(counters)), story.served()...), log)
 	if err != nil {
 		return err
 	}
@@ -137,8 +142,8 @@ func (c *config) server(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-func (c *config) manager(store backends.Store, log *slog.Logger) (*lease.Manager, error) {
-	return lease.NewManager(store,
+func (c *config) manager(store backends.Store, log *slog.Logger, opts ...lease.Option) (*lease.Manager, error) {
+	return lease.NewManager(store, append(opts,
 		lease.WithLogger(slog.New(newRunLog(log.Handler(), managerKind))),
 		lease.WithNamespace(defaultNamespace),
 		lease.WithDefaultTTL(c.defaultTTL),
@@ -146,7 +151,7 @@ func (c *config) manager(store backends.Store, log *slog.Logger) (*lease.Manager
 		lease.WithRetention(c.retention),
 		lease.WithMaxRetention(c.maxRetention),
 		lease.WithClockSkew(c.clockSkew),
-	)
+	)...)
 }
 
 // flush waits until the last events are logged.

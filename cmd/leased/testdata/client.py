@@ -204,6 +204,34 @@ for task in TASK:
     for answer in results:
         want(answer, "completed", ok=True, result=42)
     want(call("POST", "run", key="double_1", metadata={"task": task, "n": 4}), "completed", charged=0)
+# Timelines: what the server has done, and what the client tells of its run.
+def plain(method, path, **fields):
+    how = {"params": fields} if method == "GET" else {"json": fields}
+    response = requests.request(method, f"{BASE}/v1/{path}", headers={"Authorization": f"Bearer {KEY}"}, timeout=30, **how)
+    assert response.status_code == 200, (response.status_code, response.text)
+    return response.json()
+
+
+story = "support x/y"
+told = want(call("POST", "lease", key="story_1", metadata={"run_id": story, "agent_id": "agent_7"}), "acquired")
+event = plain("POST", "events", run_id=story, type="tool_call", status="start", step="reply", tool="send_mail", ts=1711871400,
+              lease_id=told["lease_id"], data={"to": "c_1"}, color="red")
+assert event["ok"] is True and event["run_id"] == story and type(event["event_id"]) is int, event
+plain("POST", "events", run_id=story, type="tool_result", status="ok", duration_ms=12.5, message="sent")
+want(call("POST", "complete", key="story_1", lease_id=told["lease_id"], result={"ok": 1}), "completed")
+page = plain("GET", "runs/" + requests.utils.quote(story, safe=""), limit=200, offset=0)
+assert page["run_id"] == story and page["total"] == 4, page
+assert [e["type"] for e in page["events"]] == ["lease:acquired", "tool_call", "tool_result", "lease:completed"], page
+first, called = page["events"][:2]
+assert first["key"] == "story_1" and first["agent_id"] == "agent_7" and abs(first["ts"] - time.time()) < 60, first
+assert (called["ts"], called["step"], called["tool"], called["message"]) == (1711871400, "reply", "send_mail", None), called
+assert called["data"] == {"to": "c_1"} and called["color"] == "red" and called["event_id"] == event["event_id"], called
+newest = plain("GET", "events", limit=2)
+assert [e["event"] for e in newest] == ["lease:completed", "tool_result"], newest
+found = plain("GET", "runs", q="support x", limit=10)
+assert found["total"] == 1 and found["items"][0]["events_count"] == 4 and found["items"][0]["last_type"] == "lease:completed", found
+assert plain("GET", "runs/nobody's") == {"run_id": "nobody's", "total": 0, "events": []}
+assert told["lease_id"] not in json.dumps([page, newest, found])
 
 # Errors have a status as well.
 want(call("POST", "extend", key="nobody's", lease_id="lease_x"), "not_found", ok=False)
