@@ -38,7 +38,7 @@ type eventAnswer struct {
 // postEvent adds an entry to a timeline. It answers when the entry is in the store.
 func postEvent(c *call) (any, error) {
 	e := timeline.Entry{
-		Namespace: c.timelineNamespace(),
+		Namespace: c.namespace(),
 		RunID:     c.text("run_id", true),
 		ID:        rand.Text(), // the event id comes from it
 		Time:      c.instant("ts"),

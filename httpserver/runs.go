@@ -12,6 +12,7 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/internal/runlink"
 	"github.com/ailease/lease/runs"
+	"github.com/ailease/lease/timeline"
 )
 
 // The start of a run. A worker does it, in whatever process, and its end shows in status and
@@ -60,14 +61,15 @@ func run(c *call) (any, error) {
 		return nil, err
 	}
 	opts.Metadata = about.encode(steps.MaxMetadataBytes())
-	l, started, err := task.Start(c.ctx, runs.New(c.manager), c.key, input, &opts)
+	l, started, err := task.Start(c.ctx, runs.New(c.manager, runs.WithTimeline(c.timeline)), c.key, input, &opts)
 	if bad, ok := errors.AsType[*lease.FieldError](err); ok && bad.Field == "input" {
 		return nil, &lease.FieldError{Field: "metadata", Problem: bad.Problem}
 	}
 	if err != nil {
 		return nil, err
 	}
-	a := runAnswer{c.describeAcquire(&l, started), runIDOf(&l)}
+	runID, _ := timeline.IDs(l.Key, l.Metadata)
+	a := runAnswer{c.describeAcquire(&l, started), runID}
 	if a.Charged > 0 {
 		a.TTL = wholeSeconds(ttl)
 	}
@@ -187,15 +189,4 @@ func (n runNote) encode(most int) json.RawMessage {
 		*last = ""
 	}
 	return nil
-}
-
-// runIDOf names the timeline of what stands under a key: the run_id in its metadata, else the key.
-func runIDOf(l *lease.Lease) string {
-	if len(l.Metadata) > 0 {
-		fields, _ := members(l.Metadata, runNames)
-		if id, kind, _ := decodeText(fields["run_id"]); kind == "" && id != "" {
-			return id
-		}
-	}
-	return l.Key
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backend"
-	"github.com/ailease/lease/internal/runlink"
 	"github.com/ailease/lease/runs"
 	"github.com/ailease/lease/timeline"
 )
@@ -86,7 +85,7 @@ func newestEvents(c *call) (any, error) {
 		return nil, err
 	}
 	c.hearManager()
-	entries, err := c.timeline.Newest(c.ctx, c.timelineNamespace(), offset, limit)
+	entries, err := c.timeline.Newest(c.ctx, c.namespace(), offset, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +117,7 @@ func listTimelines(c *call) (any, error) {
 		return nil, err
 	}
 	c.hearManager()
-	found, total, err := c.timeline.Runs(c.ctx, c.timelineNamespace(), prefix, offset, limit)
+	found, total, err := c.timeline.Runs(c.ctx, c.namespace(), prefix, offset, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -157,12 +156,6 @@ func readTimeline(c *call) (any, error) {
 		return nil, err
 	}
 	return timelineAnswer{id, total, c.showEntries(entries)}, nil
-}
-
-// timelineNamespace is the namespace that the sender may use.
-func (c *call) timelineNamespace() string {
-	_, namespace := runlink.Of(c.manager).Store()
-	return namespace
 }
 
 // hearManager waits until the timelines have what the Manager has done, unless observers are slow:

@@ -80,6 +80,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	}
 	var end time.Time // of the shutdown
 	defer func() { story.close(end) }()
+	if worked != nil {
+		worked.timeline = story.store
+	}
 	m, err := c.manager(store, log, story.observer()...)
 	if err != nil {
 		return err
