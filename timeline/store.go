@@ -178,6 +178,9 @@ func (s *Store) Close(ctx context.Context) error {
 	err := s.Flush(ctx)
 	s.cancel()
 	s.mu.Lock()
+	if len(s.queue) > 0 { // ctx had ended before: the writer drops what waits
+		s.start()
+	}
 	ended := s.ended
 	s.mu.Unlock()
 	if ended != nil {
