@@ -36,6 +36,7 @@
 //	GET  /v1/usage/all    the same, both kinds
 //	GET  /v1/metrics      the same, by day     from_day, to_day: 2026-03-31, at most 366 days;
 //	                                           the last 30 unless sent
+//
 // With [WithTimeline] there are these too. Otherwise they do not exist:
 //
 //	POST /v1/events       add to a timeline    run_id, type, ts, status, duration_ms, step, tool,
