@@ -53,7 +53,7 @@ func (k EventKind) level() slog.Level {
 // unreadable.
 type Event struct {
 	Kind      EventKind
-	At        time.Time // when it was told, by the Manager's clock
+	At        time.Time // by the Manager's clock; of a write, when it was made, before the store had it
 	Namespace string
 	Key       string
 	State     State  // after the event
@@ -176,7 +176,9 @@ func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, be
 		return
 	}
 	now := c.clock.Now()
-	e.At = now
+	if e.At.IsZero() {
+		e.At = now
+	}
 	if r != nil {
 		e.Metadata = r.Metadata
 		e.State, e.Version, e.Token, e.Attempt = r.stateAt(now, c.skew), r.Version, r.Token, r.Attempt
@@ -285,7 +287,7 @@ func (c *core) log(ctx context.Context, e *Event) {
 
 // tellApplied tells of what became of a command.
 func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a *applied, err error, began time.Time) {
-	var e Event
+	e := Event{At: a.at}
 	if r := a.rec; r != nil && r.Run != nil && cmd.start == nil {
 		e.Claim = cmd.leaseID != r.Run.Ticket
 	}
@@ -294,8 +296,8 @@ func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a
 		e.Kind, e.Err = EventLost, err
 	case err != nil:
 		return
-	case a.outcome == outAcquired:
-		e.Kind = EventAcquired
+	case a.outcome == outAcquired, cmd.start != nil && a.outcome == outTookOver && a.rec.Prev.State == stateReleased:
+		e.Kind = EventAcquired // a start may find what a worker has put in its way: see Fence
 	case a.outcome == outTookOver:
 		e.Kind = EventTakenOver
 	case a.outcome == outReplaced:

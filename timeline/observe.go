@@ -42,10 +42,10 @@ func (s *Store) Observe(e lease.Event) {
 		return
 	}
 	runID, agentID := IDs(e.Key, e.Metadata)
-	s.Note(Entry{
+	s.note(Entry{
 		Namespace: e.Namespace, RunID: runID, Time: e.At, Type: kind, Status: status, Key: e.Key,
 		AgentID: agentID, Attempt: e.Attempt, Token: e.Token, ErrorCode: e.ErrorCode,
-	})
+	}, e.Version)
 }
 
 // tellsOfRun tells whether what a worker did with its claim is about the run, and not an attempt.

@@ -201,3 +201,30 @@ func TestARunHasOneStartAndOneEnd(t *testing.T) {
 		})
 	}
 }
+
+// Events are told by whoever has caused them, each after its write, and the next may be faster.
+func TestEventsThatAreToldLate(t *testing.T) {
+	s := mustOpen(t, memory.New())
+	at := time.Now()
+	tell := func(kind lease.EventKind, version uint64, at time.Time) {
+		s.Observe(lease.Event{Kind: kind, Namespace: "ns", Key: "k", At: at, Version: version, State: lease.StateInProgress})
+	}
+	s.Note(note("k", 0))
+	tell(lease.EventCompleted, 3, at.Add(time.Second))
+	s.Observe(lease.Event{Kind: lease.EventAcquired, Namespace: "ns", Key: "another", At: at, Version: 1})
+	tell(lease.EventExtended, 2, at)
+	tell(lease.EventAcquired, 1, at)
+	want := []string{"note 0", "lease:acquired acquired", "lease:extended in_progress", "lease:completed completed"}
+	if got := types(mustRead(t, s, "k")); !slices.Equal(got, want) {
+		t.Errorf("the timeline is %q, want %q", got, want)
+	}
+}
+
+// Events that the Manager has dropped, because the observers were slow, count as dropped entries.
+func TestDroppedEventsCount(t *testing.T) {
+	s := mustOpen(t, memory.New())
+	s.Observe(lease.Event{Kind: lease.EventConflictRetried, Namespace: "ns", Key: "k", Dropped: 3})
+	if n := s.Dropped(); n != 3 {
+		t.Errorf("%d were dropped, want 3", n)
+	}
+}

@@ -25,10 +25,10 @@ type Summary struct {
 	Last  Entry
 }
 
-// Read returns up to limit entries of one timeline, oldest first, without the first offset of them,
-// and how many there are. An unknown timeline has none. It holds at most limit entries and a page of
-// the journal in memory, but reads what it leaves out and, where the journal cannot tell the total
-// at once, the whole timeline.
+// Read returns up to limit entries of one timeline, oldest first, and how many there are. It leaves
+// out the first offset of them. An unknown timeline has none. Read holds at most limit entries and
+// a page of the journal in memory. But it reads what it leaves out and, where the journal cannot
+// tell the total at once, the whole timeline.
 //
 // This read, like the others, sees what was noted here before, unless that waits for more than a
 // second. Their errors are [lease.ErrInvalid], [lease.ErrUnavailable] and the context's.
@@ -81,7 +81,8 @@ func (s *Store) count(ctx context.Context, name string) (n int, ok bool, err err
 	return found[0].Count, true, nil
 }
 
-// Newest returns up to limit entries of a namespace, newest first, without the first offset of them.
+// Newest returns up to limit entries of a namespace, newest first. It leaves out the first offset
+// of them.
 func (s *Store) Newest(ctx context.Context, namespace string, offset, limit int) (entries []Entry, err error) {
 	err = checkNamespace(namespace)
 	if err == nil {

@@ -45,8 +45,8 @@ type Option func(*Store)
 // It must be positive.
 func WithKeep(d time.Duration) Option { return func(s *Store) { s.keep = d } }
 
-// WithBuffer sets how many entries may wait for the store: 4096 unless set. [Store.Note] drops those
-// beyond. It must be positive.
+// WithBuffer sets how many entries may wait for the store: 4096 unless set. [Store.Note] drops
+// those beyond. It must be positive.
 func WithBuffer(entries int) Option { return func(s *Store) { s.most = entries } }
 
 // WithLogger has l told, as a warning, when entries begin to wait for a store that is away or to be
@@ -91,7 +91,11 @@ func New(b backend.Backend, opts ...Option) (*Store, error) {
 // in order. An entry that is dropped is counted: one that is out of limits, that finds the buffer
 // full or the Store closed, or whose write has an unknown outcome and that has no ID. So an entry
 // without an ID is written at most once, and another exactly once unless it is dropped.
-func (s *Store) Note(e Entry) {
+func (s *Store) Note(e Entry) { s.note(e, 0) }
+
+// note is Note. A version above 0 is that of the key, and puts the entry before what happened later
+// and was noted sooner, as long as both wait.
+func (s *Store) note(e Entry, version uint64) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
@@ -106,7 +110,10 @@ func (s *Store) Note(e Entry) {
 		return
 	}
 	s.waiting++
-	s.queue = append(s.queue, item{entry: e})
+	s.queue = append(s.queue, item{entry: e, version: version})
+	if version > 0 {
+		s.arrange()
+	}
 	s.start()
 	full := len(s.queue) == enough
 	s.mu.Unlock()

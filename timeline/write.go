@@ -12,9 +12,10 @@ import (
 
 // item is an entry on its way, or the mark of a Flush, which has no entry.
 type item struct {
-	entry Entry
-	call  *call // nil of a note
-	marks bool
+	entry   Entry
+	version uint64 // see note
+	call    *call  // nil of a note
+	marks   bool
 }
 
 // call is one Append or Flush. The Store's mu guards it.
@@ -85,6 +86,30 @@ func (c *call) settle(n int, err error) {
 	if c.left -= n; c.left == 0 {
 		close(c.done)
 	}
+}
+
+// arrange moves the last item of the queue to where it belongs. Events are told by those who have
+// caused them, each after its write, and the next may be faster. The caller holds mu.
+func (s *Store) arrange() {
+	q := s.queue
+	last := &q[len(q)-1]
+	to := len(q) - 1
+	for i := to - 1; i >= 0 && q[i].version > 0 && !q[i].entry.Time.Before(last.entry.Time); i-- {
+		if q[i].follows(last) {
+			to = i
+		}
+	}
+	if to < len(q)-1 {
+		moved := *last
+		copy(q[to+1:], q[to:])
+		q[to] = moved
+	}
+}
+
+// follows tells whether i happened after other, which did not happen later.
+func (i *item) follows(other *item) bool {
+	a, b := &i.entry, &other.entry
+	return a.Time.After(b.Time) || i.version > other.version && a.Key == b.Key && a.Namespace == b.Namespace
 }
 
 // start has the writer run. The caller holds mu.
