@@ -70,7 +70,7 @@ func TestAClockThatIsWrongIsToldOfOnce(t *testing.T) {
 			}
 			mustAcquire(t, m, "k", nil)
 			mustLock(t, m, "k", nil)
-			if again, _ := j.told(t, m); len(again) != len(events)+1 {
+			if again, _ := j.told(t, m); len(again) != len(events)+2 { // acquired and locked
 				t.Errorf("then told of %+v", again[len(events):])
 			}
 		})
