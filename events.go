@@ -70,93 +70,6 @@ type Event struct {
 	Dropped   uint64          // how many events before this one were dropped, because observers were slow
 }
 
-// mostEvents bounds how many events wait for the observers and the logger.
-const mostEvents = 1024
-
-// events hands events to the observers and the logger, in order, by one goroutine. It runs while
-// there are any. No operation waits for it.
-type events struct {
-	mu      sync.Mutex
-	queue   []delivery
-	running bool
-	dropped uint64
-}
-
-// delivery is an event on its way, or a call of Flush that waits for those before it.
-type delivery struct {
-	ctx     context.Context
-	event   Event
-	flushed chan struct{}
-}
-
-func (c *core) enqueue(d delivery) {
-	q := &c.events
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if d.flushed == nil {
-		if len(q.queue) >= mostEvents {
-			q.dropped++
-			return
-		}
-		d.event.Dropped, q.dropped = q.dropped, 0
-	}
-	q.queue = append(q.queue, d)
-	if !q.running {
-		q.running = true
-		go c.deliver()
-	}
-}
-
-func (c *core) deliver() {
-	q := &c.events
-	for {
-		q.mu.Lock()
-		batch := q.queue
-		q.queue = nil
-		q.running = len(batch) > 0
-		q.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
-		for i := range batch {
-			d := &batch[i]
-			if d.flushed != nil {
-				close(d.flushed)
-				continue
-			}
-			c.guarded(func() { c.log(d.ctx, &d.event) })
-			for _, observe := range c.observers {
-				c.guarded(func() { observe(d.event) })
-			}
-		}
-	}
-}
-
-// guarded calls f, which is not ours: its panic is reported, and goes no further.
-func (c *core) guarded(f func()) {
-	defer func() {
-		if p := recover(); p != nil {
-			defer func() { _ = recover() }() // it may be the logger that panics
-			c.logger.Error("lease: an observer or the logger panicked", "panic", p)
-		}
-	}()
-	f()
-}
-
-// Flush waits until observers and the logger have been told of all operations that have returned,
-// or until ctx ends. A program that exits without it may lose the last events. Observers must not
-// call it.
-func (m *Manager) Flush(ctx context.Context) error {
-	d := delivery{flushed: make(chan struct{})}
-	m.enqueue(d)
-	select {
-	case <-d.flushed:
-		return nil
-	case <-ctx.Done():
-		return &Error{Op: "flush", Err: ctx.Err()}
-	}
-}
-
 // listens tells whether anybody wants to know of events. Whether the logger wants this one is not
 // asked here: its handler is not ours, and an operation must not wait for it.
 func (c *core) listens() bool { return len(c.observers) > 0 || c.logs }
@@ -251,7 +164,11 @@ func (o *once) add(id string) (first bool) {
 func (c *core) send(ctx context.Context, e Event, storeKey string) {
 	e.Namespace, e.Key, _ = strings.Cut(storeKey, "/")
 	e.Namespace = strings.TrimSuffix(e.Namespace, lockMark)
-	c.enqueue(delivery{ctx: context.WithoutCancel(ctx), event: e})
+	d := delivery{event: e}
+	if c.logs {
+		d.ctx = context.WithoutCancel(ctx)
+	}
+	c.enqueue(d)
 }
 
 func (c *core) log(ctx context.Context, e *Event) {

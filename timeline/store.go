@@ -24,18 +24,19 @@ type Store struct {
 
 	ctx    context.Context // ends when nothing more is to be written
 	cancel context.CancelFunc
-	hurry  chan struct{} // has room for one: the writer need not gather
 
 	mu      sync.Mutex
 	queue   []item
 	waiting int           // entries of Note that are in the queue or with the writer
 	urgent  bool          // somebody waits for what is in the queue
 	running bool          // the writer
+	timer   *time.Timer   // that starts the writer; nil if none is set
 	ended   chan struct{} // closed when the writer that was last started has ended
 	closed  bool
 	away    error // why the last write has failed, unless one has succeeded since
 
-	trouble trouble // the writer's
+	batch   batch // the writer's, like the next
+	trouble trouble
 }
 
 // Option changes a Store that [New] makes.
@@ -59,7 +60,6 @@ func WithLogger(l *slog.Logger) Option { return func(s *Store) { s.logger = l } 
 func New(b backend.Backend, opts ...Option) (*Store, error) {
 	s := &Store{
 		keep: 7 * 24 * time.Hour, most: 4096, logger: slog.New(slog.DiscardHandler),
-		hurry: make(chan struct{}, 1),
 	}
 	for _, o := range opts {
 		o(s)
@@ -114,12 +114,13 @@ func (s *Store) note(e Entry, version uint64) {
 	if version > 0 {
 		s.arrange()
 	}
-	s.start()
-	full := len(s.queue) == enough
-	s.mu.Unlock()
-	if full {
-		s.wake()
+	switch {
+	case len(s.queue) >= enough:
+		s.start()
+	case !s.running && s.timer == nil:
+		s.timer = time.AfterFunc(gatherFor, s.gathered)
 	}
+	s.mu.Unlock()
 }
 
 // Dropped is how many entries were dropped so far, and how many events before they came to

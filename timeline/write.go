@@ -47,14 +47,13 @@ func (s *Store) wait(ctx context.Context, c *call, items []item) error {
 		s.mu.Unlock()
 		return errClosed
 	}
-	if items[0].marks && !s.running {
+	if items[0].marks && !s.running && len(s.queue) == 0 {
 		s.mu.Unlock()
 		return nil
 	}
 	s.queue, s.urgent = append(s.queue, items...), true
 	s.start()
 	s.mu.Unlock()
-	s.wake()
 	select {
 	case <-c.done:
 		return c.err
@@ -112,96 +111,100 @@ func (i *item) follows(other *item) bool {
 	return a.Time.After(b.Time) || i.version > other.version && a.Key == b.Key && a.Namespace == b.Namespace
 }
 
-// start has the writer run. The caller holds mu.
+// start has the writer run at once. The caller holds mu.
 func (s *Store) start() {
-	if !s.running {
-		s.running, s.ended = true, make(chan struct{})
-		go s.write()
+	if s.running {
+		return
 	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.running, s.timer, s.ended = true, nil, make(chan struct{})
+	go s.write()
 }
 
-func (s *Store) wake() {
-	select {
-	case s.hurry <- struct{}{}:
-	default:
-	}
-}
-
-// write is the writer. It ends when the queue is empty.
-func (s *Store) write() {
-	var b batch
-	for s.gather() {
-		s.take(&b)
-		b.encode(s.keep)
-		s.put(&b, 0, len(b.items))
-	}
-}
-
-// gather waits for a batch that is worth a write. It tells whether there is one.
-func (s *Store) gather() bool {
+// gathered starts the writer unless it was started before.
+func (s *Store) gathered() {
 	s.mu.Lock()
-	n, urgent := len(s.queue), s.urgent
-	if n == 0 {
-		s.running, s.queue = false, nil
-		close(s.ended)
+	defer s.mu.Unlock()
+	if s.timer = nil; len(s.queue) > 0 {
+		s.start()
 	}
-	s.mu.Unlock()
-	if n == 0 || n >= enough || urgent {
-		return n > 0
+}
+
+// write is the writer. It ends when what is left had better gather first.
+func (s *Store) write() {
+	b := &s.batch
+	for first := true; s.take(b, first); first = false {
+		b.encode(s.keep)
+		s.put(b, 0, len(b.items))
+		b.clear()
 	}
-	t := time.NewTimer(gatherFor)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.hurry:
-	case <-s.ctx.Done():
-	}
-	return true
 }
 
 // batch is what the writer has in hand. Its memory is used again.
 type batch struct {
 	items   []item
 	data    []byte
+	ends    []int                  // of items: where its data ends
 	entries []backend.JournalEntry // of items, in the same places
 	sending []backend.JournalEntry
 	open    []bool // of items: not settled yet
 }
 
-// take moves the next items from the queue to b.
-func (s *Store) take(b *batch) {
+// mostIdle bounds the data that a batch keeps room for.
+const mostIdle = 1 << 20
+
+// clear lets go of all that b refers to.
+func (b *batch) clear() {
+	clear(b.items)
+	clear(b.entries)
+	clear(b.sending[:cap(b.sending)])
+	if cap(b.data) > mostIdle {
+		b.data = nil
+	}
+}
+
+// take moves the next items from the queue to b, if they are worth a write.
+func (s *Store) take(b *batch, first bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(len(s.queue), backend.MaxJournalBatch)
-	if n == len(s.queue) {
-		s.urgent = false
+	n := len(s.queue)
+	if !first && n < enough && !s.urgent {
+		if s.running = false; n > 0 {
+			s.timer = time.AfterFunc(gatherFor, s.gathered)
+		}
+		close(s.ended)
+		return false
 	}
-	clear(b.items)
-	b.items = append(b.items[:0], s.queue[:n]...)
-	left := copy(s.queue, s.queue[n:])
+	if n <= backend.MaxJournalBatch {
+		b.items, s.queue, s.urgent = s.queue, b.items[:0], false
+		return true
+	}
+	b.items = append(b.items[:0], s.queue[:backend.MaxJournalBatch]...)
+	left := copy(s.queue, s.queue[backend.MaxJournalBatch:])
 	clear(s.queue[left:])
 	s.queue = s.queue[:left]
+	return true
 }
 
 func (b *batch) encode(keep time.Duration) {
-	clear(b.entries)
-	b.entries, b.open, b.data = b.entries[:0], b.open[:0], b.data[:0]
-	ends := make([]int, len(b.items))
+	b.entries, b.open, b.data, b.ends = b.entries[:0], b.open[:0], b.data[:0], b.ends[:0]
 	for i := range b.items {
 		if !b.items[i].marks {
 			b.data = b.items[i].entry.appendJSON(b.data)
 		}
-		ends[i] = len(b.data)
+		b.ends = append(b.ends, len(b.data))
 	}
 	begin := 0
 	for i := range b.items {
 		e := &b.items[i].entry
 		b.open = append(b.open, true)
-		b.entries = append(b.entries, backend.JournalEntry{ID: e.ID, Data: b.data[begin:ends[i]:ends[i]], Keep: keep})
+		b.entries = append(b.entries, backend.JournalEntry{ID: e.ID, Data: b.data[begin:b.ends[i]:b.ends[i]], Keep: keep})
 		if !b.items[i].marks {
 			b.entries[i].Stream = stream(e.Namespace, e.RunID)
 		}
-		begin = ends[i]
+		begin = b.ends[i]
 	}
 }
 
