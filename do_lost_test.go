@@ -243,7 +243,9 @@ func TestALossIsOneEvent(t *testing.T) {
 				return tt.work(ctx, func() { seen++ })
 			})
 			mustNotFail(t, err, lease.ErrLost)
-			synctest.Wait()
+			if err := m.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			if len(events) != 1 || seen != 1 {
 				t.Fatalf("%d events, want 1; the function saw %d", len(events), seen)
 			}
