@@ -17,7 +17,7 @@
 // What one process notes and appends through one [Store] stands in that order. Between processes
 // the order is that of arrival.
 //
-// Notes never hold anybody up. They wait in a buffer for 50 ms or for each other, whatever is
+// Notes never hold anybody up. They wait in a buffer for 100 ms or for each other, whatever is
 // first, and are written in batches. So the end of a process may lose the last of them: see
 // [Store.Close], and [lease.Manager.Flush] before it. With the store away they wait until the
 // buffer is full. Then the newest are dropped. [Store.Dropped] counts the dropped.

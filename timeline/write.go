@@ -35,7 +35,7 @@ const enough = backend.MaxJournalBatch / 2
 
 // gatherFor is how long notes wait for others, unless somebody waits for them: a write costs the
 // store about the same with one entry as with a hundred.
-const gatherFor = 50 * time.Millisecond
+const gatherFor = 100 * time.Millisecond
 
 // wait hands items over to the writer and waits for them.
 func (s *Store) wait(ctx context.Context, c *call, items []item) error {

@@ -39,7 +39,8 @@ type namespace struct {
 type stream struct {
 	name string
 	timeline
-	ids map[string]struct{} // those that are taken
+	namespace *namespace          // nil if it has none
+	ids       map[string]struct{} // those that are taken
 }
 
 type journalEntry struct {
@@ -100,10 +101,10 @@ func (j *journal) add(given backend.JournalEntry, now time.Duration) {
 	st := j.streams[given.Stream]
 	if st == nil {
 		st = &stream{name: given.Stream}
+		j.know(st)
 	} else if _, taken := st.ids[given.ID]; taken {
 		return
 	}
-	j.know(st)
 	if given.ID != "" {
 		if st.ids == nil {
 			st.ids = make(map[string]struct{})
@@ -119,8 +120,8 @@ func (j *journal) add(given backend.JournalEntry, now time.Duration) {
 	j.bytes += e.size()
 	j.all.add(e)
 	st.add(e)
-	if ns := j.namespaceOf(e.Stream); ns != nil {
-		ns.add(e)
+	if st.namespace != nil {
+		st.namespace.add(e)
 	}
 }
 
@@ -133,7 +134,7 @@ func (j *journal) know(st *stream) {
 			ns = &namespace{streams: make(map[string]*stream)}
 			j.namespaces[name] = ns
 		}
-		ns.streams[st.name] = st
+		st.namespace, ns.streams[st.name] = ns, st
 	}
 }
 
@@ -157,16 +158,16 @@ func (j *journal) drop(e *journalEntry) {
 	if st.count() == 0 {
 		delete(j.streams, e.Stream)
 	}
-	name, ok := namespaceOf(e.Stream)
-	if !ok {
+	ns := st.namespace
+	if ns == nil {
 		return
 	}
-	ns := j.namespaces[name]
 	ns.dropOne()
 	if st.count() == 0 {
 		delete(ns.streams, e.Stream)
 	}
 	if ns.count() == 0 {
+		name, _ := namespaceOf(e.Stream)
 		delete(j.namespaces, name)
 	}
 }
