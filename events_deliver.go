@@ -10,8 +10,8 @@ import (
 // mostEvents bounds how many events wait for the observers and the logger.
 const mostEvents = 1024
 
-// events hands events to the observers and the logger, in order, by one goroutine at a time. It runs
-// while there are any. No operation waits for it.
+// events hands events to the observers and the logger, in order, by one goroutine at a time, which
+// runs while there are any. No operation waits for it.
 type events struct {
 	mu      sync.Mutex
 	queue   []delivery
@@ -21,8 +21,8 @@ type events struct {
 	dropped uint64
 }
 
-// lingerFor is how long events may wait for others, once some were delivered. To start the goroutine
-// for each would cost an operation in memory a third of its time.
+// lingerFor is how long events may wait for others, once some were delivered. To start the
+// goroutine for each would cost an operation in memory a third of its time.
 const lingerFor = time.Millisecond
 
 // delivery is an event on its way, or a call of Flush that waits for those before it.

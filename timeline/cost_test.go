@@ -12,8 +12,8 @@ var cost = flag.Bool("timeline.cost", false, "TestCost measures, for some minute
 
 // TestCost compares the throughput of lives with a timeline and without, in turns on two stores of
 // one kind. An entry is about as much to write as a record is, and a life has two of each. So where
-// the processor is all that a life waits for, the timeline is a good part of it: in memory, and on a
-// NATS server in this process. On SQLite a life waits for the disk, and entries share their
+// the processor is all that a life waits for, the timeline is a good part of it: in memory, and on
+// a NATS server in this process. On SQLite a life waits for the disk, and entries share their
 // transactions.
 func TestCost(t *testing.T) {
 	if !*cost {
