@@ -64,9 +64,9 @@ func WithLogger(l *slog.Logger) Option {
 
 // WithObserver has f called with each [Event], for metrics and traces. It may be given more than
 // once; every observer is called, by a goroutine of the Manager, one event at a time and in order.
-// No operation waits for observers: up to 1024 events wait, and those beyond are dropped and
-// counted in [Event].Dropped. [Manager.Flush] waits for those that are under way. An observer that
-// panics is logged.
+// An event may wait a millisecond for others. No operation waits for observers: up to 1024 events
+// wait, and those beyond are dropped and counted in [Event].Dropped. [Manager.Flush] waits for
+// those that are under way. An observer that panics is logged.
 func WithObserver(f func(Event)) Option {
 	return func(s *settings) {
 		if f != nil {
