@@ -127,7 +127,7 @@ func WithRateLimit(perSecond float64, burst int) Option {
 // has met it for 5 seconds, with the number of requests that it failed. Panics are logged each.
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 
-// WithTimeline serves the timelines of s: what happened to leases and runs, and what clients report.
+// WithTimeline serves the timelines of s: what happened to leases and runs, and what clients say.
 // Without it the endpoints /v1/events and /v1/runs do not exist.
 //
 // The handler's Manager should tell s what happens, by [lease.WithObserver] and
