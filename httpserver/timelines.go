@@ -49,7 +49,7 @@ func (c *call) timelineRoute() (rt route, ok bool) {
 	}
 	switch path := c.path(); {
 	case path == eventsPath && c.request.Method == http.MethodPost:
-		return route{http.MethodPost, postEvent, turnOfAnybody, 0}, true
+		return route{http.MethodPost, postEvent, turnOfEvent, 0}, true
 	case path == eventsPath:
 		return read(newestEvents)
 	case path == timelinesPath:
@@ -84,7 +84,7 @@ func newestEvents(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c.hearManager()
+	c.flushManager()
 	entries, err := c.timeline.Newest(c.ctx, c.namespace(), offset, limit)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func listTimelines(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c.hearManager()
+	c.flushManager()
 	found, total, err := c.timeline.Runs(c.ctx, c.namespace(), prefix, offset, limit)
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func readTimeline(c *call) (any, error) {
 		return nil, err
 	}
 	id, _ := c.timelineID()
-	c.hearManager()
+	c.flushManager()
 	entries, total, err := runs.New(c.manager, runs.WithTimeline(c.timeline)).Timeline(c.ctx, id, offset, limit)
 	switch bad, ok := errors.AsType[*lease.FieldError](err); {
 	case ok && bad.Field == "run_id":
@@ -158,9 +158,9 @@ func readTimeline(c *call) (any, error) {
 	return timelineAnswer{id, total, c.showEntries(entries)}, nil
 }
 
-// hearManager waits until the timelines have what the Manager has done, unless observers are slow:
+// flushManager waits until the timelines have what the Manager has done, unless observers are slow:
 // whoever has acquired a lease finds it in the timeline.
-func (c *call) hearManager() {
+func (c *call) flushManager() {
 	ctx, cancel := context.WithTimeout(c.ctx, 100*time.Millisecond)
 	defer cancel()
 	_ = c.manager.Flush(ctx)
