@@ -23,6 +23,16 @@
 //	                      the result
 //	POST /v1/check-lock   lock a key once      key, ttl, metadata, nonce
 //
+// With [WithTimeline] there are these too. Otherwise they do not exist:
+//
+//	POST /v1/events       add to a timeline    run_id, type, ts, status, duration_ms, step, tool,
+//	                                           req_id, agent_id, message, data, and any other
+//	GET  /v1/events       what happened last   limit, offset
+//	GET  /v1/runs         which timelines      limit, offset, q: how their run ids begin
+//	                      there are
+//	GET  /v1/runs/ID      one timeline, of     limit, offset
+//	                      the run id ID
+//
 // A POST takes its fields from a JSON object in the body, a GET from the query. Unknown fields are
 // ignored. A field that is null counts as absent. A path may begin with more than one slash, unless
 // a mux in front redirects such paths.
@@ -67,9 +77,9 @@
 //
 // # Answers
 //
-// Every answer is a JSON object with a top-level "status", also if it is an error. Times are
-// RFC 3339 in UTC, in whole seconds. Durations are whole seconds, rounded up. Fields that are not
-// known are null.
+// Every answer is a JSON object with a top-level "status", and so is every error. Those about
+// timelines have other forms, see below. Times are RFC 3339 in UTC, in whole seconds. Durations are
+// whole seconds, rounded up. Fields that are not known are null.
 //
 //	lease     status acquired, polling, completed or failed; key, ttl, ttl_left, lease_id, version,
 //	          first_seen_at, done_at, result_hash, error_code, retry_after_sec, charged
@@ -108,6 +118,54 @@
 // first_seen_at, which is null for the first. The header X-OnceOnly-Status has the status too.
 // With [WithDuplicateConflict] duplicates are answered with 409. Locks and leases of one key do not
 // see each other.
+//
+// # Timelines
+//
+// A timeline tells what happened to the leases and runs of a run id, and what clients report, for
+// as long as the [timeline.Store] keeps it. See package timeline for the order of entries, and for
+// what may be missing. Each namespace has its own. An entry has, with null for what is not known:
+//
+//	event_id  a number below 2^53
+//	event     lease:acquired, lease:extended, lease:released, lease:completed, lease:failed,
+//	          lease:lost, lock:checked, run_started, run_finished, attempt_started or the like; or
+//	          the type that was posted
+//	type      the same
+//	ts        in whole Unix seconds
+//	status, run_id, key, agent_id, step, tool, message
+//	attempt, token, error_code and further fields, if there is something to tell
+//
+// The run id of a lease is the run_id in its metadata, or else its key. An entry has no lease ids,
+// no metadata and no results.
+//
+//	POST events  ok, event_id, run_id. The event is in the store then
+//	GET events   a list of entries, newest first: no object. limit from 1 to 500, 50 unless sent;
+//	             offset up to 10000
+//	runs         total; items, the one with the newest entry first: run_id, last_ts, last_type,
+//	             last_status, events_count. limit from 1 to 500, 50 unless sent
+//	runs/ID      run_id; total; events, oldest first. limit from 1 to 2000, 200 unless sent. An
+//	             unknown run id has none
+//
+// A page ends early with the entry that reaches 4 MiB, or a quarter of [WithMaxHeldBytes] if that
+// is less. So the total of runs tells the last page of a timeline, and an empty page the last of
+// events. ID is one segment of the path, percent-encoded: "run x/y" is run%20x%2Fy.
+//
+// An event needs a run_id and a type. Its limits, and what becomes of its fields:
+//
+//	run_id                  from 1 byte to what is left of 1280 by the namespace and a slash
+//	type, status, agent_id  texts of up to 256 bytes
+//	ts                      Unix seconds or RFC 3339, from 1970 to 9999. Absent: now. It does not
+//	                        change the order
+//	lease_id                is not kept: whoever reads it could end the lease. Do not put it into
+//	                        data or a message either
+//	event, event_id, key,   are the server's to say. What is sent under these names is kept as a
+//	namespace               member of data, which must be an object then, without that member
+//	all others              are kept as they were sent
+//
+// All of it is up to 64 KiB as JSON, in a body of up to 128 KiB, with up to 256 arrays and objects
+// within each other and no number that overflows 64-bit floating point. No field may be sent twice.
+// An event that is posted again after unknown_outcome may stand in its timeline twice.
+//
+// # Request ids
 //
 // X-Request-Id is sent back if it is printable ASCII of up to 256 bytes, and is given once.
 // Otherwise the answer has a new one.

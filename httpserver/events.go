@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"strconv"
 	"time"
 
 	"github.com/ailease/lease/backend"
@@ -62,8 +63,8 @@ func (c *call) readEvent() error {
 	if err != nil {
 		return err
 	}
-	if n := depth(body); n > maxEventDepth {
-		return badRequest{{Type: "value_error", Loc: []string{"body"}, Msg: fmt.Sprintf("Value error, %d arrays and objects within each other, limit %d", n, maxEventDepth)}}
+	if problem := unreadable(body); problem != "" {
+		return badRequest{{Type: "value_error", Loc: []string{"body"}, Msg: "Value error, " + problem}}
 	}
 	c.fields = make(map[string]json.RawMessage)
 	twice := false
@@ -268,18 +269,29 @@ func fieldName(quoted []byte) (name string, ok bool) {
 	return name, json.Unmarshal(quoted, &name) == nil
 }
 
-// depth is how many arrays and objects of a JSON text stand within each other at most.
-func depth(text []byte) (deepest int) {
+// unreadable says what in a JSON text some clients cannot read, or "". One such entry would spoil
+// each page that it is on.
+func unreadable(text []byte) (problem string) {
+	deepest := 0
 	for i, now := 0, 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
+		switch c := text[i]; {
+		case c == '"':
 			i += stringEnd(text[i:]) - 1
-		case '{', '[':
+		case c == '{' || c == '[':
 			now++
 			deepest = max(deepest, now)
-		case '}', ']':
+		case c == '}' || c == ']':
 			now--
+		case c == '-' || c >= '0' && c <= '9':
+			number, _ := cutValue(text[i:])
+			if _, err := strconv.ParseFloat(string(number), 64); err != nil {
+				return fmt.Sprintf("a number of %d bytes is out of the range of 64-bit floating point", len(number))
+			}
+			i += len(number) - 1
 		}
 	}
-	return deepest
+	if deepest > maxEventDepth {
+		return fmt.Sprintf("%d arrays and objects within each other, limit %d", deepest, maxEventDepth)
+	}
+	return ""
 }

@@ -85,7 +85,8 @@ func WithMaxBodyBytes(n int64) Option { return func(s *settings) { s.maxBodyByte
 //
 // Bodies below 4 KiB and answers below 8 KiB are not counted, and leases can always be extended and
 // ended. For each 512 KiB there is one call to the store at a time, and one more by a lease's
-// holder. The others wait for their turn, as long as WithStoreTimeout says.
+// holder. For each 16 MiB there is one reader of timelines, and always one. The others wait for
+// their turn, as long as WithStoreTimeout says.
 func WithMaxHeldBytes(n int64) Option { return func(s *settings) { s.maxHeldBytes = n } }
 
 // WithStoreTimeout sets how long a request waits for the store, from 100 ms to 10 minutes; 4
@@ -126,7 +127,7 @@ func WithRateLimit(perSecond float64, burst int) Option {
 // has met it for 5 seconds, with the number of requests that it failed. Panics are logged each.
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 
-// WithTimeline serves the timelines of s: what happened to leases and runs, and what clients report.
+// WithTimeline serves the timelines of s: what happened to leases and runs, and what clients say.
 // Without it the endpoints /v1/events and /v1/runs do not exist.
 //
 // The handler's Manager should tell s what happens, by [lease.WithObserver] and

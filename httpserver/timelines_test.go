@@ -104,10 +104,15 @@ func (s *storyteller) ask(key, method, path, body string) asked {
 		s.t.Fatal(err)
 	}
 	a := asked{t: s.t, what: method + " " + path, code: res.StatusCode, head: res.Header, text: string(text)}
-	if err := json.Unmarshal(text, &a.body); err != nil {
-		s.t.Fatalf("%s: %d %q: %v", a.what, a.code, text, err)
-	}
+	a.decode()
 	return a
+}
+
+func (a *asked) decode() {
+	a.t.Helper()
+	if err := json.Unmarshal([]byte(a.text), &a.body); err != nil {
+		a.t.Fatalf("%s: %d %q: %v", a.what, a.code, a.text, err)
+	}
 }
 
 // event posts an event of alice's.
