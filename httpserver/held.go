@@ -42,14 +42,15 @@ const timelineCallBytes = 4 * timelineAnswerBytes
 type held struct {
 	most  int64
 	now   atomic.Int64
-	turns [3]chan struct{} // each has one for each call to the store that is under way
+	turns [4]chan struct{} // each has one for each call to the store that is under way
 }
 
 // Holders have turns of their own: however many others ask, no lease is lost because its holder's
-// extension comes too late.
+// extension comes too late. Timelines have theirs: with the journal alone away, leases go on.
 const (
 	turnOfAnybody = iota
 	turnOfHolder
+	turnOfEvent  // that is posted
 	turnOfReader // of a timeline
 )
 

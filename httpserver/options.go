@@ -84,9 +84,9 @@ func WithMaxBodyBytes(n int64) Option { return func(s *settings) { s.maxBodyByte
 // least twice the largest body and 1 MiB. Requests beyond it are answered with 503 and Retry-After.
 //
 // Bodies below 4 KiB and answers below 8 KiB are not counted, and leases can always be extended and
-// ended. For each 512 KiB there is one call to the store at a time, and one more by a lease's
-// holder. For each 16 MiB there is one reader of timelines, and always one. The others wait for
-// their turn, as long as WithStoreTimeout says.
+// ended. For each 512 KiB there is one call to the store at a time, one more by a lease's holder,
+// and one more that posts an event. For each 16 MiB there is one reader of timelines, and always
+// one. The others wait for their turn, as long as WithStoreTimeout says.
 func WithMaxHeldBytes(n int64) Option { return func(s *settings) { s.maxHeldBytes = n } }
 
 // WithStoreTimeout sets how long a request waits for the store, from 100 ms to 10 minutes; 4

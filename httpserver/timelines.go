@@ -50,7 +50,7 @@ func (c *call) timelineRoute() (rt route, ok bool) {
 	}
 	switch path := c.path(); {
 	case path == eventsPath && c.request.Method == http.MethodPost:
-		return route{http.MethodPost, postEvent, turnOfAnybody, 0}, true
+		return route{http.MethodPost, postEvent, turnOfEvent, 0}, true
 	case path == eventsPath:
 		return read(newestEvents)
 	case path == timelinesPath:
@@ -85,7 +85,7 @@ func newestEvents(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c.hearManager()
+	c.flushManager()
 	entries, err := c.timeline.Newest(c.ctx, c.timelineNamespace(), offset, limit)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func listTimelines(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c.hearManager()
+	c.flushManager()
 	found, total, err := c.timeline.Runs(c.ctx, c.timelineNamespace(), prefix, offset, limit)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func readTimeline(c *call) (any, error) {
 		return nil, err
 	}
 	id, _ := c.timelineID()
-	c.hearManager()
+	c.flushManager()
 	entries, total, err := runs.New(c.manager, runs.WithTimeline(c.timeline)).Timeline(c.ctx, id, offset, limit)
 	switch bad, ok := errors.AsType[*lease.FieldError](err); {
 	case ok && bad.Field == "run_id":
@@ -165,9 +165,9 @@ func (c *call) timelineNamespace() string {
 	return namespace
 }
 
-// hearManager waits until the timelines have what the Manager has done, unless observers are slow:
+// flushManager waits until the timelines have what the Manager has done, unless observers are slow:
 // whoever has acquired a lease finds it in the timeline.
-func (c *call) hearManager() {
+func (c *call) flushManager() {
 	ctx, cancel := context.WithTimeout(c.ctx, 100*time.Millisecond)
 	defer cancel()
 	_ = c.manager.Flush(ctx)

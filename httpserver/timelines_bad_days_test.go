@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,7 +88,17 @@ func TestWithTheJournalAway(t *testing.T) {
 				t.Errorf("%s %s took %v", r.Method, r.URL, took)
 			}
 		}
+		var all sync.WaitGroup
+		for range 200 { // more than there are calls to the store at a time
+			all.Go(func() { s.tells(request("POST", "/v1/events", event), 503) })
+		}
+		synctest.Wait()
+		began := time.Now()
 		s.mustAcquire("k", nil)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("a lease took %v", took)
+		}
+		all.Wait()
 		cut.Heal()
 		s.tells(request("POST", "/v1/events", event), 200)
 		if w := s.tells(request("GET", "/v1/runs/r", ""), 200); !strings.Contains(w.Body.String(), `"type":"note"`) {
