@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/runs"
 	"github.com/ailease/lease/timeline"
 	"github.com/ailease/lease/usage"
 )
@@ -37,6 +39,7 @@ type settings struct {
 	limits    *limits // nil: no limit
 	logger    *slog.Logger
 
+	tasks        map[string]Task // nil: a run has the task that it names
 	usage        *usage.Counters // nil: nothing is counted
 	withUsage    bool
 	timeline     *timeline.Store // nil: there are no timelines
@@ -129,6 +132,23 @@ func WithRateLimit(perSecond float64, burst int) Option {
 // A trouble is logged when it begins, with the id of the request that met it, and when no request
 // has met it for 5 seconds, with the number of requests that it failed. Panics are logged each.
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
+
+// Task is a task whose runs are started over HTTP. Their input is the metadata of the request.
+type Task = runs.Task[json.RawMessage, json.RawMessage]
+
+// WithTasks says which tasks workers handle. A run has what its task says of attempts, pauses,
+// deadline, retention and at most once, unless the request says otherwise. A run whose metadata
+// name none of the tasks, or no task, is of [runs.DefaultTask], which is one of them in any case.
+//
+// Without this option a run has the task that its metadata name, with the defaults of a Task.
+func WithTasks(tasks ...Task) Option {
+	return func(s *settings) {
+		s.tasks = map[string]Task{runs.DefaultTask: {Name: runs.DefaultTask}}
+		for _, t := range tasks {
+			s.tasks[t.Name] = t
+		}
+	}
+}
 
 // WithTimeline serves the timelines of s: what happened to leases and runs, and what clients say.
 // Without it the endpoints /v1/events and /v1/runs do not exist.

@@ -18,9 +18,6 @@ import (
 // The start of a run. A worker does it, in whatever process, and its end shows in status and
 // result.
 
-// DefaultTask is the name of the task of a run whose metadata names none. See [runs.Task].
-const DefaultTask = "default"
-
 const runPath = "/v1/ai/run"
 
 // errNoTool answers the other form of a run, which names an agent and its tool.
@@ -37,13 +34,12 @@ func run(c *call) (any, error) {
 	}
 	ttl, hash := c.seconds("ttl"), c.text("input_hash", false)
 	input, about := c.runMetadata()
-	task := runs.Task[json.RawMessage, json.RawMessage]{
-		Name:       about.Task,
-		Within:     c.seconds("within"),
-		Attempts:   int(min(c.sequence("attempts"), math.MaxInt32)),
-		Retention:  c.seconds("retention"),
-		AtMostOnce: c.flag("at_most_once"),
-	}
+	task := c.task(about.Task)
+	about.Task = task.Name
+	task.Within = cmp.Or(c.seconds("within"), task.Within)
+	task.Attempts = cmp.Or(int(min(c.sequence("attempts"), math.MaxInt32)), task.Attempts)
+	task.Retention = cmp.Or(c.seconds("retention"), task.Retention)
+	task.AtMostOnce = task.AtMostOnce || c.flag("at_most_once")
 	opts := runs.StartOptions{
 		Nonce:       c.text("nonce", false),
 		Delay:       c.secondsFrom(0, "delay"),
@@ -74,6 +70,17 @@ func run(c *call) (any, error) {
 		a.TTL = wholeSeconds(ttl)
 	}
 	return a, nil
+}
+
+// task is the task that a run's metadata names.
+func (c *call) task(name string) Task {
+	if c.tasks == nil {
+		return Task{Name: name}
+	}
+	if t, ok := c.tasks[name]; ok {
+		return t
+	}
+	return c.tasks[runs.DefaultTask]
 }
 
 // runForm refuses what is not a run by its key: there is one by an agent and its tool, too.
@@ -126,7 +133,7 @@ const maxNameBytes = 256
 // runMetadata returns the metadata, which are the input of the run, and what they say of it.
 func (c *call) runMetadata() (input json.RawMessage, about runNote) {
 	about.RunID = c.name(c.raw("run_id"), "run_id")
-	about.Task = DefaultTask
+	about.Task = runs.DefaultTask
 	input = c.raw("metadata")
 	if input == nil {
 		return json.RawMessage("{}"), about
@@ -139,7 +146,7 @@ func (c *call) runMetadata() (input json.RawMessage, about runNote) {
 	for _, name := range twice {
 		c.twice("metadata", name)
 	}
-	about.Task = cmp.Or(c.name(fields["task"], "metadata", "task"), DefaultTask)
+	about.Task = cmp.Or(c.name(fields["task"], "metadata", "task"), runs.DefaultTask)
 	runID := c.name(fields["run_id"], "metadata", "run_id")
 	if about.RunID != "" && runID != "" && runID != about.RunID {
 		c.wrongAt([]string{"metadata", "run_id"}, "value_error", "Input should be the same as run_id beside metadata")

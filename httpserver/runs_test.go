@@ -210,7 +210,7 @@ func TestTheInputOfARun(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := setup{manager: []lease.Option{lease.WithMaxMetadataBytes(tt.most)}}.start(t)
-			task := httpserver.DefaultTask
+			task := runs.DefaultTask
 			if tt.input == full {
 				task = name
 			}

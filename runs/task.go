@@ -15,6 +15,9 @@ import (
 	"github.com/ailease/lease/internal/runlink"
 )
 
+// DefaultTask is the name of the task of a run that was started over HTTP and names none.
+const DefaultTask = "default"
+
 // Defaults of a [Task].
 const (
 	defaultAttempts = 5

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ailease/lease/runs"
 	"github.com/ailease/lease/runs/handlers"
 	"github.com/ailease/lease/runs/periodic"
 )
@@ -193,7 +194,7 @@ func (c *config) task(path, name string, f *taskFields) (t workedTask, err error
 
 // periodicRun is the periodic run that a file describes.
 func (c *config) periodicRun(path string, f *periodicFields, tasks map[string]workedTask) (r periodicRun, err error) {
-	r = periodicRun{namespace: cmp.Or(f.Namespace, defaultNamespace), task: cmp.Or(f.Task, handlers.DefaultTask), input: f.Metadata}
+	r = periodicRun{namespace: cmp.Or(f.Namespace, defaultNamespace), task: cmp.Or(f.Task, runs.DefaultTask), input: f.Metadata}
 	if !nameForm.MatchString(f.Name) {
 		return r, fieldError(path+".name", "%d bytes, must have from 1 to 128 of the characters a-z, A-Z, 0-9, '_', '.', ':' and '-'", len(f.Name))
 	}

@@ -65,7 +65,7 @@ type periodicRun struct {
 func newHandlerSet() *handlerSet {
 	return &handlerSet{
 		concurrency: 10,
-		tasks:       map[string]workedTask{handlers.DefaultTask: {rawTask: rawTask{Name: handlers.DefaultTask, TTL: defaultWorkTTL, Grace: defaultWorkTTL / 3}}},
+		tasks:       map[string]workedTask{runs.DefaultTask: {rawTask: rawTask{Name: runs.DefaultTask, TTL: defaultWorkTTL, Grace: defaultWorkTTL / 3}}},
 		tools:       make(map[string]maker),
 	}
 }
@@ -169,7 +169,7 @@ func (c *config) parseHandlers(text []byte) (h *handlerSet, secrets bool, err er
 		if err != nil {
 			return nil, false, err
 		}
-		if name == handlers.DefaultTask {
+		if name == runs.DefaultTask {
 			return nil, false, fieldError(path, "this name is that of the handler of actions")
 		}
 		var t taskFields

@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	handler, api, err := c.handler(m, append(append(admits, httpserver.WithUsage(counters)), story.served()...), log)
+	handler, api, err := c.handler(m, slices.Concat(admits, []httpserver.Option{httpserver.WithUsage(counters)}, story.served(), worked.served()), log)
 	if err != nil {
 		return err
 	}

@@ -9,11 +9,24 @@ import (
 	"sync"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/httpserver"
 	"github.com/ailease/lease/runs"
 	"github.com/ailease/lease/runs/handlers"
 	"github.com/ailease/lease/runs/periodic"
 	"github.com/ailease/lease/timeline"
 )
+
+// served has runs that are started over HTTP be of the tasks that are worked on.
+func (h *handlerSet) served() []httpserver.Option {
+	if h == nil { // the tasks are those of other programs
+		return nil
+	}
+	var tasks []rawTask
+	for _, t := range h.tasks {
+		tasks = append(tasks, t.rawTask)
+	}
+	return []httpserver.Option{httpserver.WithTasks(tasks...)}
+}
 
 // work works on the runs of the namespaces, and starts the periodic ones, until ctx ends or stop is
 // called. stop returns once all runs under way are given back: the store can be closed then.

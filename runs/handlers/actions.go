@@ -10,10 +10,6 @@ import (
 	"github.com/ailease/lease"
 )
 
-// DefaultTask is the task under which leased registers [Actions]. It stands for runs whose metadata
-// name no task, or none that is registered.
-const DefaultTask = "default"
-
 const (
 	// MaxActions is how many actions a run has at most.
 	MaxActions = 50
@@ -23,7 +19,8 @@ const (
 	saveAgain     = 200 * time.Millisecond
 )
 
-// Actions is a handler that calls tools in a row. Its input is an object; of its members it reads
+// Actions is a handler that calls tools in a row. leased has it for runs whose metadata name no
+// task, or none that it knows. Its input is an object; of its members it reads
 //
 //	actions  up to 50 objects {"tool": name, "args": any JSON}; none at all completes the run
 //	dry_run  true: no tool is called, and the result tells which would be
