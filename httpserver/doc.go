@@ -153,8 +153,9 @@
 //	err = r.Work(ctx)
 //
 // The metadata is the input of the run, {} if it is absent. Its "task" is the name of the task,
-// [runs.DefaultTask] if absent, or if it is none of [WithTasks]. Status shows run_id, task and the metadata's agent_id, as far as they
-// were sent and fit into the metadata of a lease. The worker alone reads the rest.
+// [runs.DefaultTask] if it is absent, or none of [WithTasks]. Status shows run_id, task and the
+// metadata's agent_id, as far as they were sent and fit into the metadata of a lease. The worker
+// alone reads the rest.
 //
 // The lease_id of the answer is a ticket, and the worker has an id of its own:
 //
