@@ -1,5 +1,6 @@
 // Worker starts three runs and works on them, on a file that any number of such programs may share.
-// One attempt fails and is made again. Run it twice: what is done stays done.
+// One attempt fails and is made again, as the timeline of its run tells. Run it twice: what is done
+// stays done.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"github.com/ailease/lease"
 	"github.com/ailease/lease/backends/sqlite"
 	"github.com/ailease/lease/runs"
+	"github.com/ailease/lease/timeline"
 )
 
 type request struct{ Text string }
@@ -41,12 +43,17 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	story, err := timeline.New(store)
+	if err != nil {
+		return err
+	}
+	defer story.Close(context.WithoutCancel(ctx))
 
-	r := runs.New(m, runs.WithConcurrency(8))
+	r := runs.New(m, runs.WithConcurrency(8), runs.WithTimeline(story))
 	summarize.Handle(r, func(ctx context.Context, in request) (summary, error) {
 		l, _ := lease.FromContext(ctx)
-		fmt.Printf("%s: attempt %d\n", l.Key, l.Attempt)
-		if in.Text == "" && l.Attempt == 1 {
+		fmt.Printf("%s: attempt after %d failures\n", l.Key, l.Failures)
+		if in.Text == "" && l.Failures == 0 {
 			return summary{}, errors.New("the model is overloaded")
 		}
 		return summary{len(strings.Fields(in.Text))}, nil
@@ -69,5 +76,12 @@ func run(ctx context.Context) error {
 		fmt.Printf("%s: %d words\n", key, s.Words)
 	}
 	done()
-	return <-worked
+	if err := <-worked; err != nil {
+		return err
+	}
+	entries, _, err := r.Timeline(ctx, "report_2026_12", 0, 100)
+	for _, e := range entries {
+		fmt.Println(e.Time.Format(time.StampMilli), e.Key, e.Type, e.ErrorCode)
+	}
+	return err
 }
