@@ -98,12 +98,9 @@
 //
 // # Answers
 //
-// Every answer about a key is a JSON object with a top-level "status", and so is every error. Times
-// are RFC 3339 in UTC, in whole seconds. Durations are whole seconds, rounded up. Fields that are
-// not known are null.
-// Every answer is a JSON object with a top-level "status", and so is every error. Those about
-// timelines have other forms, see below. Times are RFC 3339 in UTC, in whole seconds. Durations are
-// whole seconds, rounded up. Fields that are not known are null.
+// Every answer about a key is a JSON object with a top-level "status", and so is every error.
+// Answers about timelines have other forms, see below. Times are RFC 3339 in UTC, in whole seconds.
+// Durations are whole seconds, rounded up. Fields that are not known are null.
 //
 //	lease     status acquired, polling, completed or failed; key, ttl, ttl_left, lease_id, version,
 //	          first_seen_at, done_at, result_hash, error_code, retry_after_sec, charged
@@ -196,6 +193,7 @@
 // A server has its own counts at once, and those of others about a second later. See package usage
 // for what is lost when a process dies. Notifications are settings for programs that read them. The
 // handler keeps them, all false unless set, and sends nothing.
+//
 // # Timelines
 //
 // A timeline tells what happened to the leases and runs of a run id, and what clients report, for
