@@ -10,8 +10,8 @@ import (
 	"github.com/ailease/lease"
 )
 
-// DefaultTask is the task under which leased registers [Actions]. It stands for runs whose metadata
-// name no task, or none that is registered.
+// DefaultTask is the task under which leased registers [Actions]: that of runs whose metadata name
+// no task.
 const DefaultTask = "default"
 
 const (
