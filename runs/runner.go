@@ -49,17 +49,18 @@ func WithLogger(l *slog.Logger) Option { return func(r *Runner) { r.log = l } }
 
 // WithTimeline has the Runner write what happens to its runs to their timelines:
 //
-//	run_started        at the time of the start; written when the first attempt begins
+//	run_started        with the time of Start; written when an attempt begins, or the run ends
 //	attempt_started
 //	attempt_completed
 //	attempt_failed     with the error code, "expired" if the worker died
 //	attempt_released   the worker shut down
 //	attempt_lost       the run was canceled, replaced or taken over
 //	attempt_unknown    the store went away before the end of the attempt was written
-//	run_finished       with the status and error code of the run, "replaced" if another took its place
+//	run_finished       with the run's error code, "replaced" if another took its place
 //
-// Of a run that no worker has begun there is nothing yet. Runs need no observer. A Manager that has
-// [timeline.Store.Observe] as its observer adds lease:acquired, lease:completed and the like.
+// Of a run that waits for its first attempt there is nothing yet. Runs need no observer. A Manager
+// that has [timeline.Store.Observe] as its observer adds lease:acquired, lease:completed and the
+// like.
 //
 // All Runners on the store should have it. Without it in some workers, the ends of some runs are
 // missing until somebody reads their timeline. Without it where a run is replaced, the end of the
