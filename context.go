@@ -65,9 +65,9 @@ func Token(ctx context.Context, key string) (uint64, error) {
 // as the lease is held. So a loop looks at ctx.Err() itself. Before that, the end of a derived
 // context breaks Save off.
 //
-// Errors: [ErrNoLease] outside of [Do]; [ErrInvalid] if v cannot be encoded or is too large;
-// [ErrFinished] if the function has returned; [ErrLost], [ErrUnavailable], [ErrUnreadable],
-// [ErrUnknownOutcome].
+// Errors: [ErrNoLease] outside of [Do] and of handlers of runs; [ErrInvalid] if v cannot be encoded
+// or is too large; [ErrFinished] if the function has returned; [ErrLost], [ErrUnavailable],
+// [ErrUnreadable], [ErrUnknownOutcome].
 func Save(ctx context.Context, v any) error {
 	h, ok := holderOf(ctx)
 	if !ok {
@@ -90,7 +90,7 @@ func Save(ctx context.Context, v any) error {
 
 // Load decodes the checkpoint of the innermost lease into v: what this attempt saved last, or else
 // what an earlier one did. It returns false, and leaves v alone, if there is none. It does not ask
-// the store. Errors: [ErrNoLease] outside of [Do]; [ErrResultType] if the checkpoint cannot be
+// the store. Errors: [ErrNoLease] as from [Save]; [ErrResultType] if the checkpoint cannot be
 // decoded into v.
 func Load(ctx context.Context, v any) (bool, error) {
 	h, ok := holderOf(ctx)

@@ -89,7 +89,7 @@
 //
 //	run_id          the name of the run's timeline, 1 to 256 bytes, here or in its metadata. Absent:
 //	                the key
-//	delay           seconds until the first attempt at a run
+//	delay           seconds until the first attempt at a run. They count towards within
 //	within          seconds until the deadline of a whole run. Absent: 24 hours
 //	attempts        how many failures end a run. Absent: 5
 //
@@ -170,8 +170,14 @@
 //
 // A run reads as in_progress from its start to its end. If the key is leased by hand, the answer is
 // polling, with no lease_id. A client that extends what it was given would keep a dead holder's
-// lease alive. Two calls for one key share one run, also if their metadata differ, unless both have
-// an input_hash.
+// lease alive.
+//
+// Two calls for one key share one run. With other metadata, or for another task, the second still
+// gets the first one's run. If both have an input_hash, and these differ, it is input_mismatch.
+//
+// A run of a task that no worker handles waits for one until its deadline. attempts, within and
+// retention that a request leaves out are those of [WithTasks]; and a task there that is at most
+// once stays so.
 //
 // # Usage
 //
@@ -194,6 +200,7 @@
 // A server has its own counts at once, and those of others about a second later. See package usage
 // for what is lost when a process dies. Notifications are settings for programs that read them. The
 // handler keeps them, all false unless set, and sends nothing.
+//
 // # Timelines
 //
 // A timeline tells what happened to the leases and runs of a run id, and what clients report, for

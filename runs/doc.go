@@ -14,6 +14,8 @@
 //	l, started, err := Summary.Start(ctx, r, "summary_2026_11", in, nil) // anywhere
 //	result, err := Summary.Wait(ctx, r, "summary_2026_11")
 //
+// [WithTimeline] keeps what happened to each run, and [Runner.Timeline] shows it.
+//
 // # What is promised
 //
 //   - At least once: a run that was started is worked on until it has ended, as long as some worker
@@ -35,7 +37,8 @@
 //
 // # Two ids
 //
-// The lease that Start returns has the caller's id, the ticket. It can cancel the run, and nothing
-// else: an extension by it changes nothing, so that whoever waits keeps no dead worker's run alive.
-// The worker has an id of its own, the claim, and extends that while the handler runs.
+// The lease that Start returns has the caller's id, the ticket. The ticket can cancel the run, and
+// nothing else. An extension by it changes nothing: a caller who waits does not keep the run of a
+// dead worker alive. The worker has an id of its own, the claim, and extends that while the handler
+// runs.
 package runs

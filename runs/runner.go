@@ -47,9 +47,24 @@ func WithConcurrency(n int) Option { return func(r *Runner) { r.concurrency = ma
 // handlers that panic. Nowhere unless set. Neither keys, inputs nor results are logged.
 func WithLogger(l *slog.Logger) Option { return func(r *Runner) { r.log = l } }
 
-// WithTimeline has the Runner write what happens to its runs to their timelines. All Runners that
-// work on the store must have it, or the ends of some runs are missing until somebody reads their
-// timeline.
+// WithTimeline has the Runner write what happens to its runs to their timelines:
+//
+//	run_started        with the time of Start; written when an attempt begins, or the run ends
+//	attempt_started
+//	attempt_completed
+//	attempt_failed     with the error code, "expired" if the worker died
+//	attempt_released   the worker shut down
+//	attempt_lost       the run was canceled, replaced or taken over
+//	attempt_unknown    the store went away before the end of the attempt was written
+//	run_finished       with the run's error code, "replaced" if another took its place
+//
+// Of a run that waits for its first attempt there is nothing yet. Runs need no observer. A Manager
+// that has [timeline.Store.Observe] as its observer adds lease:acquired, lease:completed and the
+// like.
+//
+// All Runners on the store should have it. Without it in some workers, the ends of some runs are
+// missing until somebody reads their timeline. Without it where a run is replaced, the end of the
+// replaced run is missing for good.
 func WithTimeline(s *timeline.Store) Option { return func(r *Runner) { r.timeline = s } }
 
 // New returns a Runner on the leases of m. It does not touch the store.
@@ -80,8 +95,11 @@ func (r *Runner) handle(h *handler) {
 }
 
 // Cancel ends the run of key as failed for good, with code "canceled:" and the reason, of up to 256
-// bytes. The context of a handler that works on it ends soon. Whoever has only the ticket can do
-// the same by [lease.Manager.Cancel].
+// bytes, or "canceled" if there is none. The context of a handler that works on it ends soon. A
+// caller who has the ticket can do the same by [lease.Manager.Cancel].
+//
+// A canceled run is not started again, unless with RetryFailed. To repeat Cancel with the same
+// reason is no error.
 //
 // Errors: [lease.ErrNotFound] if there is no run; [lease.ErrFinished] if it has ended otherwise;
 // those of [lease.Manager.Cancel].

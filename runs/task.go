@@ -34,7 +34,8 @@ const (
 // Name, Attempts, Pause, MaxPause, Within, Retention and AtMostOnce go into a run when it is
 // started. TTL, Grace, Concurrency and ErrorText are those of the worker.
 type Task[In, Out any] struct {
-	// Name tells tasks apart, in all programs on the store. Up to 256 bytes.
+	// Name tells tasks apart, in all programs on the store. Up to 256 bytes. It is no part of the
+	// key: two tasks cannot have runs of one key.
 	Name string
 
 	// Attempts is how many failures end a run; 5 unless set, and below 0 there is no limit.
@@ -44,8 +45,8 @@ type Task[In, Out any] struct {
 	// each further failure up to MaxPause, an hour unless set. Both are spread by a quarter.
 	Pause, MaxPause time.Duration
 
-	// Within is the deadline of a whole run, from its start on: past it the run has failed, with
-	// code "deadline_exceeded". 24 hours unless set.
+	// Within is the deadline of a whole run, from the call of Start on: past it the run has failed,
+	// with code "deadline_exceeded". 24 hours unless set.
 	Within time.Duration
 
 	// Retention is how long the end of a run stays readable, as in [lease.AcquireOptions].
@@ -76,7 +77,8 @@ type StartOptions struct {
 	// call Start repeats itself.
 	Nonce string
 
-	// Delay is how long the run waits before its first attempt.
+	// Delay is how long the run waits before its first attempt. It counts towards [Task].Within: a
+	// run whose Delay is no shorter fails without an attempt.
 	Delay time.Duration
 
 	// InputHash is compared with that of others in place of the hash of the input itself. Up to 256
@@ -89,13 +91,18 @@ type StartOptions struct {
 
 	Metadata    json.RawMessage // a JSON object for others to read, as in [lease.AcquireOptions]
 	RetryFailed bool            // starts anew also what has failed for good
-	Replace     bool            // starts anew if the key stands for another input
+	Replace     bool            // starts anew if the key stands for another input; with the same input it does nothing
 }
 
-// Start asks for a run of the task. If started is true, a worker will do it, or does so already:
-// this call has started it. Otherwise the key is in progress, or has ended, and is returned as it
-// stands, as [lease.Manager.Acquire] does. The id of l is the ticket of the run. Of a key that is
-// leased by hand it is "": whoever waits must not keep a dead holder's lease alive.
+// Start asks for a run of the task. If started is true, this call has started it, and a worker will
+// do it, or does so already. Otherwise the key is in progress, or has ended, and is returned as it
+// stands, as [lease.Manager.Acquire] does. That it has failed is no error: l.State tells.
+//
+// Keys are those of the leases of the namespace. A run of another task with the same key and input,
+// or a lease that [lease.Do] took, is returned as it stands too.
+//
+// The id of l is the ticket of the run. Of a key that is leased by hand it is "": a caller who
+// waits must not keep a dead holder's lease alive.
 //
 // Errors: [lease.ErrInputMismatch] if the key stands for another input; [lease.ErrInvalid];
 // [lease.ErrUnavailable]; [lease.ErrUnknownOutcome], after which Start may be repeated with the

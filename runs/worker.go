@@ -61,16 +61,17 @@ type ending struct {
 }
 
 // Work works on the runs of all tasks that r handles, in the order of their due times, until ctx
-// ends: then the contexts of the handlers end, and once all have returned and given back their
-// claims, Work returns nil. Any number of processes on one store may call Work; a Runner calls it
-// once at a time.
+// ends. Then the contexts of the handlers end. Once all handlers have returned, and their claims
+// are given back, Work returns nil. Any number of processes on one store may call Work, each Runner
+// once at a time. Runs of tasks that r does not handle are left to others.
 //
 // A run begins within milliseconds of its due time if the store can watch a prefix
 // ([backend.PrefixWatcher]), else within 5 seconds. A store that is away is asked again until ctx
 // ends.
 //
 // Errors: [backend.ErrClosed] if the store was closed; errors.ErrUnsupported if it is no
-// [backend.Lister]; [lease.ErrInvalid] if the TTL of a task is less than the Manager allows.
+// [backend.Lister]; [lease.ErrInvalid], at the first run of a task whose TTL is less than
+// the Manager allows.
 func (r *Runner) Work(ctx context.Context) error {
 	b, namespace := r.steps.Store()
 	lister, ok := backend.As[backend.Lister](b)

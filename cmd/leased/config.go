@@ -63,10 +63,10 @@ Runs. The file that --handlers names, JSON, says what is done for a run by the t
    "periodic": [{"name": "nightly", "cron": "0 3 * * *", "zone": "Europe/Berlin", "task": "summary"}]}
 
 A run of no task, or of one that is not there, calls the tools of its metadata.actions in a row. A
-command gets the metadata on its standard input; a URL gets a signed POST. HANDLERS.md, beside the
-source of leased, has all the fields. Secrets stand in the file, which others must not
-read then, or in the variables that it names. Each leased works on the runs of all namespaces that
-have an API key; those on one store should have the same file.
+command gets the metadata on its standard input; a URL gets a signed POST. HANDLERS.md, beside the source of leased, has all the fields.
+Secrets stand in the file, which others must not read then, or in the variables that it names. Each
+leased works on the runs of all namespaces that have an API key; those on one store should have the
+same file.
 
 --no-auth is for programs on this machine. It refuses what web pages send: requests of another
 origin, and those whose Host is no loopback address, localhost or the host of --addr.
@@ -79,7 +79,7 @@ Leases and locks that are asked for are counted in the store, by namespace and d
 it counted in about the last second.
 
 What happens to leases and runs, and what clients post, stands in timelines: see --journal. They are
-written about 50 ms later, and never hold a lease up. With the store away they wait in memory; the
+written within about 100 ms, and never hold a lease up. With the store away they wait in memory; the
 log says when some are dropped.
 
 The log goes to the standard error. If nobody reads it, lines are dropped and counted, and nothing

@@ -47,7 +47,7 @@ const (
 //
 //	0      the run has completed
 //	65     EX_DATAERR: the run has failed for good
-//	75     EX_TEMPFAIL: nothing was done, and the attempt may be repeated, at most once or not
+//	75     EX_TEMPFAIL: nothing was done, and another attempt follows, even if the run is at most once
 //	other  the attempt has failed: another follows, unless the run is at most once
 //
 // The program leads a process group of its own. If ctx ends, the group gets SIGTERM, and after
