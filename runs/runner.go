@@ -86,6 +86,8 @@ func (r *Runner) handle(h *handler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
+	case h.task == "":
+		panic("runs: a task without a name")
 	case r.working:
 		panic("runs: Handle after Work has begun")
 	case r.handlers[h.task] != nil:

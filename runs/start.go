@@ -29,6 +29,9 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 		// a run that stands would be left behind by its end.
 		sight, err := s.Look(ctx, key)
 		if err != nil {
+			if failed, ok := errors.AsType[*lease.Error](err); ok {
+				err = &lease.Error{Op: "start", Key: key, Err: failed.Err}
+			}
 			return runlink.Answer{}, first(unknown, err)
 		}
 		writes, answer, err := s.WouldStart(sight, r)

@@ -112,6 +112,9 @@ func (t Task[In, Out]) Start(ctx context.Context, r *Runner, key string, in In, 
 	if opts != nil {
 		o = *opts
 	}
+	if t.Name == "" {
+		return l, false, &lease.Error{Op: "start", Key: key, Err: &lease.FieldError{Field: "task", Problem: "0 bytes, must be from 1 to 256"}}
+	}
 	input, err := encode(in)
 	if err != nil {
 		return l, false, &lease.Error{Op: "start", Key: key, Err: &lease.FieldError{Field: "input", Problem: "cannot be encoded as JSON"}}

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -69,9 +70,9 @@ type ending struct {
 // ([backend.PrefixWatcher]), else within 5 seconds. A store that is away is asked again until ctx
 // ends.
 //
-// Errors: [backend.ErrClosed] if the store was closed; errors.ErrUnsupported if it is no
-// [backend.Lister]; [lease.ErrInvalid], at the first run of a task whose TTL is less than
-// the Manager allows.
+// Errors: [lease.ErrInvalid] if no task is handled, or if the TTL of one is less than the Manager
+// allows; errors.ErrUnsupported if the store is no [backend.Lister]; [backend.ErrClosed] if it was
+// closed.
 func (r *Runner) Work(ctx context.Context) error {
 	b, namespace := r.steps.Store()
 	lister, ok := backend.As[backend.Lister](b)
@@ -79,9 +80,9 @@ func (r *Runner) Work(ctx context.Context) error {
 		return fmt.Errorf("runs: a store that cannot list has no workers: %w", errors.ErrUnsupported)
 	}
 	r.mu.Lock()
-	if r.working {
+	if err := r.checkHandlers(); err != nil || r.working {
 		r.mu.Unlock()
-		return errors.New("runs: this Runner works already")
+		return cmp.Or(err, errors.New("runs: this Runner works already"))
 	}
 	r.working = true
 	r.mu.Unlock()
@@ -95,6 +96,19 @@ func (r *Runner) Work(ctx context.Context) error {
 		listed: make(chan listing, 1), ended: make(chan ending, r.concurrency), tick: make(chan struct{}, 1),
 	}
 	return w.work(ctx)
+}
+
+// checkHandlers refuses what no attempt could begin with. mu is held.
+func (r *Runner) checkHandlers() error {
+	if len(r.handlers) == 0 {
+		return fmt.Errorf("runs: %w", &lease.FieldError{Field: "tasks", Problem: "0 are handled, call Handle before Work"})
+	}
+	for task, h := range r.handlers {
+		if _, err := r.steps.Grant(h.ttl); err != nil {
+			return fmt.Errorf("runs: task %q: %w", task, err)
+		}
+	}
+	return nil
 }
 
 func (w *worker) work(ctx context.Context) (err error) {

@@ -2,6 +2,7 @@ package runs_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -106,5 +107,30 @@ func TestHandleTwice(t *testing.T) {
 			}
 		}()
 		double.Handle(r, twice)
+	})
+}
+
+func TestWhatIsNotATask(t *testing.T) {
+	inBubble(t, func(t *testing.T, m *lease.Manager) {
+		r := runs.New(m)
+		if err := r.Work(t.Context()); !errors.Is(err, lease.ErrInvalid) {
+			t.Errorf("work on no task: %v", err)
+		}
+		var nameless runs.Task[request, result]
+		if _, _, err := nameless.Start(t.Context(), r, "k", request{}, nil); !errors.Is(err, lease.ErrInvalid) {
+			t.Errorf("a start of no task: %v", err)
+		}
+		_, _, err := double.Start(t.Context(), r, "", request{}, nil)
+		if failed, ok := errors.AsType[*lease.Error](err); !ok || failed.Op != "start" || !errors.Is(err, lease.ErrInvalid) {
+			t.Errorf("a start of no key: %v", err)
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("a task without a name is handled")
+				}
+			}()
+			nameless.Handle(r, twice)
+		}()
 	})
 }

@@ -63,10 +63,10 @@ Runs. The file that --handlers names, JSON, says what is done for a run by the t
    "periodic": [{"name": "nightly", "cron": "0 3 * * *", "zone": "Europe/Berlin", "task": "summary"}]}
 
 A run of no task, or of one that is not there, calls the tools of its metadata.actions in a row. A
-command gets the metadata on its standard input; a URL gets a signed POST. HANDLERS.md, beside the source of leased, has all the fields.
-Secrets stand in the file, which others must not read then, or in the variables that it names. Each
-leased works on the runs of all namespaces that have an API key; those on one store should have the
-same file.
+command gets the metadata on its standard input; a URL gets a signed POST. HANDLERS.md, beside the
+source of leased, has all the fields. Secrets stand in the file, which others must not read then, or
+in the variables that it names. Each leased works on the runs of all namespaces that have an API
+key; those on one store should have the same file.
 
 --no-auth is for programs on this machine. It refuses what web pages send: requests of another
 origin, and those whose Host is no loopback address, localhost or the host of --addr.

@@ -41,6 +41,9 @@ func (h *handlerSet) work(ctx context.Context, m *lease.Manager, namespaces []st
 		}
 		jobs[p.namespace] = append(jobs[p.namespace], p)
 	}
+	if len(h.tasks) > 1 || len(h.periodic) > 0 {
+		log.Info("working on runs", "tasks", len(h.tasks)-1, "tools", len(h.tools), "periodic", len(h.periodic), "namespaces", len(namespaces))
+	}
 	log = slog.New(newRunLog(log.Handler(), workKind))
 	ctx, cancel := context.WithCancel(ctx)
 	var working sync.WaitGroup
