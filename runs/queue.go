@@ -22,11 +22,12 @@ type queue struct {
 type item struct {
 	marker
 	at      time.Time
-	parked  bool // its task has as many runs as it may have
-	busy    bool // somebody looks, or works
-	gone    bool // there is no marker any more
-	index   int  // in items; -1: not there
-	listing int  // the last in which it was seen
+	parked  bool   // its task has as many runs as it may have
+	busy    bool   // somebody looks, or works
+	gone    bool   // there is no marker any more
+	index   int    // in items; -1: not there
+	listing int    // the last in which it was seen
+	looked  uint64 // the revision at which somebody has looked
 }
 
 func newQueue() *queue {

@@ -77,7 +77,7 @@ func New(m *lease.Manager, opts ...Option) *Runner {
 		o(r)
 	}
 	if r.timeline != nil {
-		r.steps = storied{r.steps, r.timeline}
+		r.steps = newStoried(r.steps, r.timeline)
 	}
 	return r
 }
@@ -118,7 +118,9 @@ func (r *Runner) Cancel(ctx context.Context, key, reason string) error {
 		return err
 	}
 	if sight, err := r.steps.Look(ctx, key); err == nil { // else whoever clears the marker tells
-		_ = tellEnd(ctx, r.steps, sight)
+		telling, end := context.WithTimeout(ctx, promptly)
+		defer end()
+		_ = tellEnd(telling, r.steps, sight)
 	}
 	return nil
 }

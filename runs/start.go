@@ -23,7 +23,8 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 	if _, err := markerKey(namespace, key); err != nil {
 		return runlink.Answer{}, &lease.Error{Op: "start", Key: key, Err: err}
 	}
-	var unknown error // of an earlier try: what it has written may stand
+	var unknown error          // of an earlier try: what it has written may stand
+	var replaced runlink.Sight // what stood before that
 	for {
 		// (1) What stands decides. Only a start that would write touches the marker: a marker over
 		// a run that stands would be left behind by its end.
@@ -39,10 +40,13 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 			return answer, err
 		}
 		if !writes {
+			if unknown != nil && answer.Started {
+				tellReplaced(ctx, s, replaced)
+			}
 			return withoutHolder(answer, sight), repair(ctx, s, sight)
 		}
-		if err := tellEnd(ctx, s, sight); err != nil && ctx.Err() != nil {
-			return runlink.Answer{}, first(unknown, err)
+		if err := tellOutlived(ctx, s, sight); err != nil {
+			return runlink.Answer{}, first(unknown, &lease.Error{Op: "start", Key: key, Err: err})
 		}
 		// (2) The marker comes first: a run without one is found by nobody.
 		if err := mark(ctx, s, key, s.Now().Add(min(r.Delay, r.Within))); err != nil {
@@ -54,7 +58,7 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 		switch {
 		case moved:
 		case errors.Is(err, lease.ErrUnknownOutcome):
-			unknown = err // its nonce tells whether it was applied
+			unknown, replaced = err, sight // its nonce tells whether it was applied
 		default:
 			if err == nil {
 				tellReplaced(ctx, s, sight)
@@ -62,6 +66,26 @@ func start(ctx context.Context, s runlink.Steps, key string, r runlink.Request) 
 			return answer, err
 		}
 	}
+}
+
+// tellOutlived appends the end of the run in whose place another is about to be started. The record
+// will not tell it any more. If there is no marker, somebody has appended the end already: with the
+// journal away such keys can be started.
+func tellOutlived(ctx context.Context, s runlink.Steps, sight runlink.Sight) error {
+	if _, ok := s.(storied); !ok || sight.Standing != runlink.Ended || !isRun(sight) {
+		return nil
+	}
+	m, err := loadMarker(ctx, s, sight.Key)
+	if err == nil && m.revision == 0 {
+		return nil
+	}
+	if err == nil {
+		err = tellEnd(ctx, s, sight)
+	}
+	if err != nil { // of whatever kind: nothing was started
+		return fmt.Errorf("%w: the end of the run before is not in the journal: %v", lease.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // withoutHolder is the answer without the lease id of a holder by hand. Whoever waits extends the

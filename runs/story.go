@@ -23,46 +23,52 @@ import (
 type storied struct {
 	runlink.Steps
 	timeline *timeline.Store
+	outage   *outage
 }
 
-// storyFor bounds how long a run waits for its journal, before its handler and after it. With the
-// journal away the run goes on. Its claim is extended meanwhile.
-const storyFor = 5 * time.Second
+func newStoried(s runlink.Steps, tl *timeline.Store) storied { return storied{s, tl, &outage{}} }
+
+// How long the journal is waited for. With the journal away a run goes on.
+const (
+	storyFor = 5 * time.Second // by a worker, whose claim is extended meanwhile
+	promptly = time.Second     // after a write that was asked for, by whoever waits for the answer
+)
 
 // tellEnd appends the start and the end of a run that has ended, unless they are there.
 func tellEnd(ctx context.Context, s runlink.Steps, sight runlink.Sight) error {
-	if sight.Standing != runlink.Ended {
+	told, ok := s.(storied)
+	if !ok || sight.Standing != runlink.Ended || !isRun(sight) {
 		return nil
 	}
 	l := sight.Lease.(lease.Lease)
-	return tellFinish(ctx, s, sight, string(l.State), l.ErrorCode, l.DoneAt)
+	return told.append(ctx, storyFor, told.ends(sight, string(l.State), l.ErrorCode, l.DoneAt)...)
 }
 
 // codeReplaced is the code of a run in whose place another was started.
 const codeReplaced = "replaced"
 
 // tellReplaced appends the end of a run in whose place another was started. The record is that of
-// the other: what is not appended now is never.
+// the other: nobody can append the end later. With the journal away it waits behind the buffer.
 func tellReplaced(ctx context.Context, s runlink.Steps, sight runlink.Sight) {
-	if sight.Standing == runlink.Waiting || sight.Standing == runlink.Claimed {
-		_ = tellFinish(ctx, s, sight, string(lease.StateFailed), codeReplaced, s.Now())
+	told, ok := s.(storied)
+	if !ok || sight.Standing != runlink.Waiting && sight.Standing != runlink.Claimed {
+		return
+	}
+	ends := told.ends(sight, string(lease.StateFailed), codeReplaced, s.Now())
+	if told.append(ctx, promptly, ends...) != nil {
+		for _, e := range ends {
+			told.timeline.Note(e)
+		}
 	}
 }
 
-func tellFinish(ctx context.Context, s runlink.Steps, sight runlink.Sight, status, code string, at time.Time) error {
-	told, ok := s.(storied)
-	if !ok || !isRun(sight) {
-		return nil
-	}
+// ends are the start and the end of a run.
+func (s storied) ends(sight runlink.Sight, status, code string, at time.Time) []timeline.Entry {
 	l := sight.Lease.(lease.Lease)
-	finish := told.entry(sight, "run_finished", status)
+	finish := s.entry(sight, "run_finished", status)
 	finish.ID, finish.Time, finish.ErrorCode = idOf(finish.Type, l.LeaseID), at, code
 	finish.Fields = fieldsOf(sight.Task, at.Sub(l.AcquiredAt))
-	err := told.timeline.Append(ctx, told.start(sight), finish)
-	if errors.Is(err, lease.ErrInvalid) { // no journal will ever take it
-		return nil
-	}
-	return err
+	return []timeline.Entry{s.start(sight), finish}
 }
 
 func isRun(sight runlink.Sight) bool { return !sight.Until.IsZero() }
@@ -118,8 +124,6 @@ func beginAttempt(ctx context.Context, s runlink.Steps, c *claim) *attempt {
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storyFor)
-	defer cancel()
 	a := &attempt{told, c.sight}
 	batch := []timeline.Entry{told.start(c.sight)}
 	before, now := c.sight.Lease.(lease.Lease), c.Lease.(lease.Lease)
@@ -130,18 +134,16 @@ func beginAttempt(ctx context.Context, s runlink.Steps, c *claim) *attempt {
 	}
 	before.Attempt, before.Token = now.Attempt, now.Token
 	a.sight.Lease = before
-	_ = told.timeline.Append(ctx, append(batch, told.entry(a.sight, "attempt_started", "started"))...)
+	batch = append(batch, told.entry(a.sight, "attempt_started", "started"))
+	_ = told.append(context.WithoutCancel(ctx), storyFor, batch...)
 	return a
 }
 
 // flush waits until what the handler has noted is in the journal, so that it stands before the end.
 func (a *attempt) flush(ctx context.Context) {
-	if a == nil {
-		return
+	if a != nil {
+		_ = a.wait(context.WithoutCancel(ctx), storyFor, a.timeline.Flush)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storyFor)
-	defer cancel()
-	_ = a.timeline.Flush(ctx)
 }
 
 // end notes how the attempt ended: with the error of the worker's step, or by a panic or an exit of

@@ -54,7 +54,7 @@ func TestAWorkerDiesBetweenTheRecordAndTheJournal(t *testing.T) {
 				if err := b.work(ctx, func(context.Context) (json.RawMessage, error) { return nil, lease.Permanent(permanentError{}) }); err == nil {
 					t.Fatal("the run did not fail")
 				}
-				comes(t, ctx, storied{b.s, tl})
+				comes(t, ctx, newStoried(b.s, tl))
 				entries, _, err := tl.Read(ctx, "default", key, 0, 10)
 				if err != nil || len(entries) != 2 || entries[0].Type != "run_started" || entries[1].Type != "run_finished" || entries[1].ErrorCode != "no" {
 					t.Errorf("the timeline is %+v, error %v", entries, err)

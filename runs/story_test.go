@@ -33,6 +33,11 @@ func inStory(t *testing.T, test func(t *testing.T, m *lease.Manager, tl *timelin
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { // nothing stays behind, also with the journal away
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = tl.Close(ctx)
+		}()
 		test(t, m, tl, faulty)
 	})
 }

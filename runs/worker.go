@@ -185,7 +185,10 @@ func (w *worker) begin(handlers context.Context, now time.Time) (next time.Time)
 			return at
 		}
 		w.free--
-		go w.attempt(handlers, it, it.marker)
+		// A start that is about to write its record has just written its marker.
+		patient := it.looked != it.revision
+		it.looked = it.revision
+		go w.attempt(handlers, it, it.marker, patient)
 	}
 	return time.Time{} // an ending will tell
 }
@@ -263,7 +266,7 @@ func (w *worker) settle(e ending) {
 }
 
 // attempt looks at a marker, and works on its run if that can be claimed.
-func (w *worker) attempt(handlers context.Context, it *item, m marker) {
+func (w *worker) attempt(handlers context.Context, it *item, m marker, patient bool) {
 	e := ending{item: it, seen: m}
 	defer func() { // also if a handler exits its goroutine
 		if e.held != nil {
@@ -274,7 +277,7 @@ func (w *worker) attempt(handlers context.Context, it *item, m marker) {
 		w.ended <- e
 	}()
 	looking, end := context.WithTimeout(context.WithoutCancel(handlers), lookFor)
-	e.looked, e.err = lookIf(looking, w.steps, m, claimPrefix+rand.Text(), true, func(task string) (time.Duration, bool) {
+	e.looked, e.err = lookIf(looking, w.steps, m, claimPrefix+rand.Text(), patient, func(task string) (time.Duration, bool) {
 		if e.held == nil {
 			e.held = w.place(task)
 		}
