@@ -84,6 +84,12 @@ func (r *Runner) Work(ctx context.Context) error {
 		r.mu.Unlock()
 		return cmp.Or(err, errors.New("runs: this Runner works already"))
 	}
+	for _, h := range r.handlers {
+		if _, err := r.steps.Grant(h.ttl); err != nil {
+			r.mu.Unlock()
+			return &lease.Error{Op: "work", Err: err}
+		}
+	}
 	r.working = true
 	r.mu.Unlock()
 	defer func() {
@@ -149,9 +155,11 @@ func (w *worker) work(ctx context.Context) (err error) {
 				shutdown(err)
 			}
 		case e := <-w.ended:
-			if w.free++; errors.Is(e.err, backend.ErrClosed) || errors.Is(e.err, lease.ErrInvalid) {
+			if w.free++; errors.Is(e.err, backend.ErrClosed) {
 				err = e.err
 				shutdown(err)
+			} else if errors.Is(e.err, lease.ErrInvalid) { // this run alone has the trouble
+				w.log.Warn("a run cannot be worked on, and is looked at again", "err", withoutKey(e.err))
 			}
 			w.settle(e)
 		}
@@ -166,6 +174,14 @@ func (w *worker) work(ctx context.Context) (err error) {
 	endWatch()
 	if w.lists {
 		<-w.listed
+	}
+	return err
+}
+
+// withoutKey is the error of an operation, without the operation and its key.
+func withoutKey(err error) error {
+	if e, ok := errors.AsType[*lease.Error](err); ok {
+		return e.Err
 	}
 	return err
 }
