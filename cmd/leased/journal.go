@@ -55,17 +55,12 @@ func (j journal) served() []httpserver.Option {
 	return []httpserver.Option{httpserver.WithTimeline(j.store)}
 }
 
-// close writes the entries that wait, until end at the latest, which is zero if leased ends by
-// itself. A store that does not answer is not waited for as long as a client would be.
+// close writes the entries that wait, see closeBy.
 func (j journal) close(end time.Time) {
 	if j.store == nil {
 		return
 	}
-	by := time.Now().Add(answerGrace)
-	if !end.IsZero() && end.Before(by) {
-		by = end
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), by)
+	ctx, cancel := context.WithDeadline(context.Background(), closeBy(end))
 	defer cancel()
 	err := j.store.Close(ctx)
 	if n := j.store.Dropped(); n > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/internal/natstest"
 	"github.com/ailease/lease/leasetest"
+	"github.com/ailease/lease/timeline"
 	"github.com/ailease/lease/usage"
 )
 
@@ -81,5 +82,28 @@ func TestUsageDoesNotHoldUpTheEnd(t *testing.T) {
 				t.Errorf("%d lost, log:\n%s", c.Lost(), log)
 			}
 		})
+	}
+}
+
+// TestWhatIsWrittenAfterTheEnd: commands may take longer to stop than the end allows. What was
+// counted and noted is written all the same.
+func TestWhatIsWrittenAfterTheEnd(t *testing.T) {
+	store := memory.New()
+	defer store.Close()
+	past := time.Now().Add(-time.Second)
+	c := usage.New(store)
+	c.Count("default", usage.AI, usage.Charged)
+	closeUsage(c, past)
+	if c.Lost() != 0 {
+		t.Errorf("%d counts are lost", c.Lost())
+	}
+	tl, err := timeline.New(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tl.Note(timeline.Entry{Namespace: "default", RunID: "r", Type: "t"})
+	journal{tl, slog.New(slog.DiscardHandler)}.close(past)
+	if tl.Dropped() != 0 {
+		t.Errorf("%d entries are dropped", tl.Dropped())
 	}
 }
