@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ailease/lease"
+	"github.com/ailease/lease/backends/memory"
 	"github.com/ailease/lease/leasetest"
 	"github.com/ailease/lease/runs"
 	"github.com/ailease/lease/timeline"
@@ -107,4 +109,54 @@ func TestStartsOverRunsThatHaveEndedWhileTheJournalIsAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A worker whose store is away stops before a service manager gives it up, after 10 seconds.
+func TestAShutdownWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		defer store.Close()
+		faulty := leasetest.NewStore(store)
+		m, err := lease.NewManager(faulty)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tl, err := timeline.New(faulty)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := runs.New(m, runs.WithTimeline(tl))
+		noted := make(chan bool)
+		double.Handle(r, func(ctx context.Context, _ request) (result, error) {
+			<-noted
+			runs.Note(ctx, timeline.Entry{Type: "tool_call"}) // is waited for before the end
+			<-ctx.Done()
+			return result{}, ctx.Err()
+		})
+		stop := work(t, r)
+		mustStart(t, double, r, "k", request{1}, nil)
+		time.Sleep(2 * time.Second)
+		faulty.Cut()
+		close(noted)
+		mustStart(t, double, runs.New(healthy(t, store)), "another", request{1}, nil)
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 9*time.Second {
+			t.Errorf("the shutdown has taken %v", took)
+		}
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = tl.Close(ended)
+		faulty.Heal()
+	})
+}
+
+func healthy(t *testing.T, store *memory.Store) *lease.Manager {
+	t.Helper()
+	m, err := lease.NewManager(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }

@@ -135,15 +135,20 @@ func beginAttempt(ctx context.Context, s runlink.Steps, c *claim) *attempt {
 	before.Attempt, before.Token = now.Attempt, now.Token
 	a.sight.Lease = before
 	batch = append(batch, told.entry(a.sight, "attempt_started", "started"))
-	_ = told.append(context.WithoutCancel(ctx), storyFor, batch...)
+	ctx, cancel := outliving(ctx, storyFor, promptly)
+	defer cancel()
+	_ = told.append(ctx, storyFor, batch...)
 	return a
 }
 
 // flush waits until what the handler has noted is in the journal, so that it stands before the end.
 func (a *attempt) flush(ctx context.Context) {
-	if a != nil {
-		_ = a.wait(context.WithoutCancel(ctx), storyFor, a.timeline.Flush)
+	if a == nil {
+		return
 	}
+	ctx, cancel := outliving(ctx, storyFor, promptly)
+	defer cancel()
+	_ = a.wait(ctx, storyFor, a.timeline.Flush)
 }
 
 // end notes how the attempt ended: with the error of the worker's step, or by a panic or an exit of

@@ -21,6 +21,7 @@ const (
 	lookAgain   = time.Second      // after a look that failed
 	lookFor     = 10 * time.Second // bounds a look
 	finishFor   = 10 * time.Second // bounds what is done for a marker after an attempt
+	lastFor     = 2 * time.Second  // bounds each of the two once the worker shuts down
 	claimPrefix = "claim_"
 )
 
@@ -292,7 +293,7 @@ func (w *worker) attempt(handlers context.Context, it *item, m marker, patient b
 		}
 		w.ended <- e
 	}()
-	looking, end := context.WithTimeout(context.WithoutCancel(handlers), lookFor)
+	looking, end := outliving(handlers, lookFor, lastFor)
 	e.looked, e.err = lookIf(looking, w.steps, m, claimPrefix+rand.Text(), patient, func(task string) (time.Duration, bool) {
 		if e.held == nil {
 			e.held = w.place(task)
@@ -341,7 +342,7 @@ func (w *worker) perform(handlers context.Context, h *handler, c *claim) (err er
 		if p := recover(); p != nil { // the attempt has failed, with code "panic"
 			w.log.Error("a handler panicked", "task", h.task, "panic", fmt.Sprintf("%T", p))
 		}
-		finishing, end := context.WithTimeout(context.WithoutCancel(handlers), finishFor)
+		finishing, end := outliving(handlers, finishFor, lastFor)
 		defer end()
 		story.end(failed, returned)
 		err = finish(finishing, w.steps, c)
