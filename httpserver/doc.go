@@ -264,7 +264,8 @@
 //	403  foreign_host            the Host header names another host; see [WithHosts]
 //	404  not_found               no such lease
 //	404  no_such_endpoint
-//	404  tool_not_found          a run of an agent_id and a tool
+//	404  tool_not_found          a run of an agent_id and a tool; noted in the timeline of the run_id
+//	                             in its args or metadata
 //	404  usage_not_counted       there is no [WithUsage]; zeros would be untrue
 //	405  method_not_allowed
 //	408  request_timeout         the body did not come within the server's read timeout

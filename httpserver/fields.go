@@ -13,7 +13,7 @@ var fieldNames = map[string]bool{
 	"replace": true, "at_most_once": true, "retry_failed": true, "retention": true,
 	"checkpoint": true, "checkpoint_seq": true, "result": true, "result_hash": true,
 	"error_code": true, "error_hash": true, "reason": true, "retryable": true,
-	"run_id": true, "agent_id": true, "tool": true, "delay": true, "within": true, "attempts": true,
+	"run_id": true, "agent_id": true, "tool": true, "args": true, "delay": true, "within": true, "attempts": true,
 	"email_notifications_enabled": true, "tool_error_notifications_enabled": true,
 	"run_failure_notifications_enabled": true,
 }

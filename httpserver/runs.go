@@ -112,6 +112,7 @@ func (c *call) runForm() error {
 		if err := c.check(); err != nil {
 			return err
 		}
+		c.tellNoTool(c.text("agent_id", true), c.text("tool", true))
 		return errNoTool
 	}
 	return nil
