@@ -11,9 +11,7 @@ import (
 )
 
 const (
-	// MaxActions is how many actions a run has at most.
-	MaxActions = 50
-
+	maxActions    = 50       // of a run
 	maxKeptBytes  = 512      // of an action's result; all results fit into a checkpoint
 	maxTallyBytes = 24 << 10 // of a checkpoint that a tool saves
 	saveAgain     = 200 * time.Millisecond
@@ -171,8 +169,8 @@ func readActions(input json.RawMessage) (actions []action, dry bool, err error) 
 	case err != nil:
 		text := "the input must be an object, its actions objects with a tool, a text, and args, and dry_run true or false"
 		return nil, false, lease.Permanent(&failure{"input", text})
-	case len(in.Actions) > MaxActions:
-		return nil, false, lease.Permanent(&failure{"input", fmt.Sprintf("%d actions, limit %d", len(in.Actions), MaxActions)})
+	case len(in.Actions) > maxActions:
+		return nil, false, lease.Permanent(&failure{"input", fmt.Sprintf("%d actions, limit %d", len(in.Actions), maxActions)})
 	}
 	return in.Actions, in.DryRun, nil
 }

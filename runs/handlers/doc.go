@@ -23,7 +23,7 @@
 //	http_N               the target has answered with status N
 //	http_timeout         the target has not answered in time
 //	http_unreachable     the target cannot be reached, or its answer broke off
-//	result               the result is larger than [MaxResultBytes]
+//	result               the result is larger than 256 KiB
 //	input                the actions are not what [Actions] takes
 //	tool_not_found       an action names a tool that is not there
 //
@@ -43,8 +43,8 @@ import (
 	"github.com/ailease/lease"
 )
 
-// MaxResultBytes is the size of the largest result of a command or target.
-const MaxResultBytes = 256 << 10
+// maxResultBytes is the size of the largest result of a command or target.
+const maxResultBytes = 256 << 10
 
 // Func is a handler of runs, and a tool of [Actions]. [Command.Run], [Target.Run] and [Actions.Run]
 // are such functions.
@@ -92,12 +92,12 @@ func callOf(ctx context.Context) (c call, ok bool) {
 // readResult reads a result. Text that is no JSON value becomes an object, whose only member has
 // that name.
 func readResult(r io.Reader, name string) (json.RawMessage, error) {
-	b, err := io.ReadAll(io.LimitReader(r, MaxResultBytes+1))
+	b, err := io.ReadAll(io.LimitReader(r, maxResultBytes+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(b) > MaxResultBytes:
-		return nil, lease.Permanent(&failure{"result", fmt.Sprintf("the result has more than %d bytes", MaxResultBytes)})
+	case len(b) > maxResultBytes:
+		return nil, lease.Permanent(&failure{"result", fmt.Sprintf("the result has more than %d bytes", maxResultBytes)})
 	case len(bytes.TrimSpace(b)) == 0:
 		return json.RawMessage("null"), nil
 	case json.Valid(b) && utf8.Valid(b):
