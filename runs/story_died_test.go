@@ -76,3 +76,58 @@ type permanentError struct{}
 
 func (permanentError) Error() string     { return "no" }
 func (permanentError) ErrorCode() string { return "no" }
+
+// Whoever reads a long timeline page by page writes nothing to the journal, but for an end that is
+// missing.
+func TestPagesOfATimelineWriteNothing(t *testing.T) {
+	inBubble(t, runlink.Request{}, func(t *testing.T, ctx context.Context, b *bench) {
+		store, _ := b.s.Store()
+		journal, _ := backend.As[backend.Journal](store)
+		counted := &countedJournal{store, journal, 0}
+		tl, err := timeline.New(counted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			if err := tl.Append(ctx, timeline.Entry{Namespace: "default", RunID: key, Key: key, Type: "tool_call"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.work(ctx, func(context.Context) (json.RawMessage, error) { return nil, lease.Permanent(permanentError{}) }); err == nil {
+			t.Fatal("the run did not fail")
+		}
+		r := &Runner{steps: newStoried(b.s, tl)}
+		before := counted.appends
+		for round, want := range []int{1, 0} {
+			var types []string
+			for offset, total := 0, 1; offset < total; offset += 4 {
+				var page []timeline.Entry
+				if page, total, err = r.Timeline(ctx, key, offset, 4); err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range page {
+					types = append(types, e.Type)
+				}
+			}
+			if n := len(types); n != 12 || types[n-1] != "run_finished" {
+				t.Errorf("the pages have %v", types)
+			}
+			if got := counted.appends - before; got != want {
+				t.Errorf("%d writes in round %d, want %d", got, round, want)
+			}
+			before = counted.appends
+		}
+	})
+}
+
+// countedJournal counts the writes of the journal.
+type countedJournal struct {
+	backend.Backend
+	backend.Journal
+	appends int
+}
+
+func (j *countedJournal) Append(ctx context.Context, entries []backend.JournalEntry) error {
+	j.appends++
+	return j.Journal.Append(ctx, entries)
+}
