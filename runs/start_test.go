@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -143,4 +144,30 @@ func TestASlowStartBesideAFastWorker(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestForgottenRunsDoNotDelayOthers: no worker waits for the records of starts that are long over.
+func TestForgottenRunsDoNotDelayOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T, m *lease.Manager) {
+		const forgotten = 100
+		r := runs.New(m, runs.WithConcurrency(1))
+		double.Handle(r, twice)
+		for i := range forgotten {
+			key := fmt.Sprint("forgotten", i)
+			mustStart(t, double, r, key, request{1}, nil)
+			if err := m.Forget(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		began := time.Now()
+		mustStart(t, double, r, "k", request{21}, nil)
+		defer work(t, r)()
+		if _, err := double.Wait(t.Context(), r, "k"); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("the run has taken %v", took)
+		}
+	})
 }

@@ -202,8 +202,9 @@ func (w *worker) begin(handlers context.Context, now time.Time) (next time.Time)
 			return at
 		}
 		w.free--
-		// A start that is about to write its record has just written its marker.
-		patient := it.looked != it.revision
+		// A start that is about to write its record has just written its marker. There may be many
+		// that are older, of keys that were forgotten.
+		patient := it.looked != it.revision && now.Sub(it.due) < startFor
 		it.looked = it.revision
 		go w.attempt(handlers, it, it.marker, patient)
 	}
