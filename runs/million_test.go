@@ -79,7 +79,7 @@ func TestFinishedRunsCostNothing(t *testing.T) {
 			t.Logf("filled in %v; without: median %v, 99th percentile %v; with %d finished runs: %v, %v", filled.Round(time.Millisecond),
 				without[50], without[98], *finished, with[50], with[98])
 			if with[50] > without[50]*3/2+50*time.Microsecond {
-				t.Errorf("the median is %v with %d finished runs, and %v without", with[100], *finished, without[100])
+				t.Errorf("the median is %v with %d finished runs, and %v without", with[50], *finished, without[50])
 			}
 		})
 	}

@@ -38,7 +38,7 @@ func TestACancelDoesNotWaitForAJournalThatIsAway(t *testing.T) {
 	})
 }
 
-// Markers of runs that have ended stay until the journal is back. They keep no worker from its work.
+// Markers of runs that have ended stay until the journal is back. They keep no worker from others.
 func TestEndedRunsDoNotDelayOthersWhileTheJournalIsAway(t *testing.T) {
 	inStory(t, func(t *testing.T, m *lease.Manager, tl *timeline.Store, faulty *leasetest.Store) {
 		const ended = 300
