@@ -2,11 +2,12 @@ package runs
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
-// mostQueued bounds what a worker remembers of the markers in the store. Of more it learns by later
-// listings.
+// mostQueued bounds what a worker remembers of the markers in the store: those that are due first.
+// Of more it learns by later listings.
 const mostQueued = 100_000
 
 // queue is what a worker knows of the markers, in the order in which it is to look at them. A key
@@ -16,6 +17,7 @@ type queue struct {
 	of      map[string]*item
 	parked  map[string][]*item // by task
 	listing int                // the number of the listing that began last
+	most    int                // of items in of
 }
 
 // item is a marker, and when to look at it.
@@ -31,7 +33,7 @@ type item struct {
 }
 
 func newQueue() *queue {
-	return &queue{of: make(map[string]*item), parked: make(map[string][]*item)}
+	return &queue{of: make(map[string]*item), parked: make(map[string][]*item), most: mostQueued}
 }
 
 func (q *queue) Len() int           { return len(q.items) }
@@ -56,7 +58,7 @@ func (q *queue) Pop() any {
 func (q *queue) saw(m marker) {
 	it := q.of[m.key]
 	if it == nil {
-		if len(q.of) >= mostQueued {
+		if len(q.of) >= q.most {
 			return
 		}
 		it = &item{index: -1}
@@ -80,6 +82,24 @@ func (q *queue) missed(it *item) {
 	}
 	it.parked = false
 	delete(q.of, it.key)
+}
+
+// list notes all markers of a complete listing, as far as there is room: those that are due last
+// give way to others.
+func (q *queue) list(markers []marker) {
+	if len(markers) > q.most {
+		slices.SortFunc(markers, func(a, b marker) int { return a.due.Compare(b.due) })
+		markers = markers[:q.most]
+	}
+	for _, m := range markers {
+		if it := q.of[m.key]; it != nil {
+			it.listing = q.listing
+		}
+	}
+	q.end()
+	for _, m := range markers {
+		q.saw(m)
+	}
 }
 
 // begin notes that a listing begins, and end that it has seen all there is.

@@ -241,10 +241,10 @@ func (w *worker) took(l listing) time.Duration {
 	if w.watched == nil {
 		w.watched = l.watched
 	}
-	for _, m := range l.markers {
-		w.queue.saw(m)
-	}
 	if l.err != nil {
+		for _, m := range l.markers {
+			w.queue.saw(m)
+		}
 		if w.failures++; w.failures == 1 {
 			w.log.Warn("the runs that are due cannot be listed", "err", l.err)
 		}
@@ -254,7 +254,7 @@ func (w *worker) took(l listing) time.Duration {
 		w.failures = 0
 		w.log.Info("the runs that are due can be listed again")
 	}
-	w.queue.end()
+	w.queue.list(l.markers)
 	return listEvery
 }
 
