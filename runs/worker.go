@@ -17,6 +17,7 @@ import (
 const (
 	listEvery   = 5 * time.Second
 	lookAgain   = time.Second      // after a look that failed
+	refusedFor  = time.Minute      // after a write that the store refuses: it will again
 	lookFor     = 10 * time.Second // bounds a look
 	finishFor   = 10 * time.Second // bounds what is done for a marker after an attempt
 	lastFor     = 2 * time.Second  // bounds each of the two once the worker shuts down
@@ -268,6 +269,8 @@ func (w *worker) settle(e ending) {
 		w.queue.park(e.item, e.unwanted)
 	case e.unwanted != "" && w.handlers[e.unwanted] != nil: // it was full
 		w.queue.done(e.item, e.seen, w.steps.Now())
+	case errors.Is(e.err, lease.ErrInvalid):
+		w.queue.done(e.item, e.seen, w.steps.Now().Add(refusedFor))
 	case e.err != nil:
 		w.queue.done(e.item, e.seen, w.steps.Now().Add(lookAgain))
 	default:
