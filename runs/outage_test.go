@@ -67,6 +67,9 @@ func TestEndedRunsDoNotDelayOthersWhileTheJournalIsAway(t *testing.T) {
 			}
 		}
 		faulty.Heal()
+		if got := told(t, r, "ended0"); got != "run_started run_finished/canceled" {
+			t.Errorf("once the journal answers again, a reader is told %q", got)
+		}
 		time.Sleep(time.Minute)
 		stop()
 		for i := range ended {

@@ -215,6 +215,7 @@ func (r *Runner) Timeline(ctx context.Context, runID string, offset, limit int) 
 	if err != nil {
 		return nil, 0, err
 	}
+	told.outage.leave(told.Now(), false) // the journal answers
 	if offset+len(entries) < total { // an end that is missing would stand behind this page
 		return entries, total, nil
 	}
