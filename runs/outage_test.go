@@ -41,7 +41,7 @@ func TestACancelDoesNotWaitForAJournalThatIsAway(t *testing.T) {
 // Markers of runs that have ended stay until the journal is back. They keep no worker from others.
 func TestEndedRunsDoNotDelayOthersWhileTheJournalIsAway(t *testing.T) {
 	inStory(t, func(t *testing.T, m *lease.Manager, tl *timeline.Store, faulty *leasetest.Store) {
-		const ended = 300
+		const ended = 60
 		r := runs.New(m, runs.WithTimeline(tl), runs.WithConcurrency(2))
 		double.Handle(r, twice)
 		faulty.Cut()
