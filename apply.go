@@ -86,6 +86,7 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 		guess = false // something is there
 	}
 	fresh := false // cur was read by this call
+	at := began    // the time of the next try, if it is known: the store was not asked since
 	for range mostTries {
 		if !guess && !fresh {
 			var err error
@@ -93,9 +94,13 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 				return applied{}, err
 			}
 			c.cache.put(storeKey, cur)
-			fresh = true
+			fresh, at = true, time.Time{}
 		}
-		now := c.clock.Now().UTC().Round(0)
+		if at.IsZero() {
+			at = c.clock.Now()
+		}
+		now := at.UTC().Round(0)
+		at = time.Time{}
 		next, out, err := step(cur.rec, cmd, now)
 		if err != nil || !out.writes() {
 			if guess {
@@ -117,7 +122,7 @@ func (c *core) apply(ctx context.Context, storeKey string, cmd *command, began t
 			return applied{next, out, now}, nil
 		}
 		if !guess || cur.rec != nil { // that there is no record was a guess out of nothing
-			c.tell(ctx, Event{Kind: EventConflictRetried, Err: backend.ErrConflict}, storeKey, cur.rec, began)
+			c.tell(ctx, &Event{Kind: EventConflictRetried, Err: backend.ErrConflict}, storeKey, cur.rec, began)
 		}
 		cur, guess, fresh = s, false, true
 	}

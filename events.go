@@ -83,8 +83,9 @@ func (c *core) began() time.Time {
 	return c.clock.Now()
 }
 
-// tell passes e on. r is the record that it is about, if any, and began when the operation did.
-func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, began time.Time) {
+// tell completes e and passes it on. r is the record that it is about, if any, and began when the
+// operation did.
+func (c *core) tell(ctx context.Context, e *Event, storeKey string, r *record, began time.Time) {
 	if !c.listens() {
 		return
 	}
@@ -112,7 +113,7 @@ func (c *core) tell(ctx context.Context, e Event, storeKey string, r *record, be
 func (h *hold) tellLost(ctx context.Context, l *Lease, why error) {
 	if h.m.listens() {
 		now := h.m.clock.Now()
-		h.m.send(ctx, Event{
+		h.m.send(ctx, &Event{
 			Kind: EventLost, At: now, State: l.State, Version: l.Version, Token: l.Token, Attempt: l.Attempt,
 			Held: now.Sub(l.AcquiredAt), Err: why, Metadata: bytes.Clone(l.Metadata), Claim: h.run != "",
 		}, h.m.storeKey(h.key))
@@ -121,7 +122,7 @@ func (h *hold) tellLost(ctx context.Context, l *Lease, why error) {
 
 // tellUnreadable tells of a record that cannot be read.
 func (c *core) tellUnreadable(ctx context.Context, storeKey string, err error) {
-	c.tell(ctx, Event{Kind: EventUnreadable, Err: err}, storeKey, nil, time.Time{})
+	c.tell(ctx, &Event{Kind: EventUnreadable, Err: err}, storeKey, nil, time.Time{})
 }
 
 // checkClock tells once of a record whose time left no right clock can have given it.
@@ -130,7 +131,7 @@ func (c *core) checkClock(ctx context.Context, storeKey string, r *record) {
 		return
 	}
 	if r.Deadline.Sub(c.clock.Now()) > r.TTL+c.skew+clockSlack && c.suspects.add(r.Op) {
-		c.tell(ctx, Event{Kind: EventClockSuspect, Err: errClockSuspect}, storeKey, r, time.Time{})
+		c.tell(ctx, &Event{Kind: EventClockSuspect, Err: errClockSuspect}, storeKey, r, time.Time{})
 	}
 }
 
@@ -161,14 +162,14 @@ func (o *once) add(id string) (first bool) {
 	return true
 }
 
-func (c *core) send(ctx context.Context, e Event, storeKey string) {
+func (c *core) send(ctx context.Context, e *Event, storeKey string) {
 	e.Namespace, e.Key, _ = strings.Cut(storeKey, "/")
 	e.Namespace = strings.TrimSuffix(e.Namespace, lockMark)
-	d := delivery{event: e}
+	var kept context.Context
 	if c.logs {
-		d.ctx = context.WithoutCancel(ctx)
+		kept = context.WithoutCancel(ctx)
 	}
-	c.enqueue(d)
+	c.enqueue(kept, e, nil)
 }
 
 func (c *core) log(ctx context.Context, e *Event) {
@@ -234,5 +235,5 @@ func (c *core) tellApplied(ctx context.Context, storeKey string, cmd *command, a
 	case cmd.verb == verbFail:
 		e.Kind = EventFailed
 	}
-	c.tell(ctx, e, storeKey, a.rec, began)
+	c.tell(ctx, &e, storeKey, a.rec, began)
 }

@@ -22,8 +22,9 @@ type events struct {
 }
 
 // lingerFor is how long events may wait for others, once some were delivered. To start the
-// goroutine for each would cost an operation in memory a third of its time.
-const lingerFor = time.Millisecond
+// goroutine for each would cost an operation in memory a third of its time. To start it every
+// millisecond would cost an operation on a NATS server close by a tenth.
+const lingerFor = 10 * time.Millisecond
 
 // delivery is an event on its way, or a call of Flush that waits for those before it.
 type delivery struct {
@@ -32,20 +33,24 @@ type delivery struct {
 	flushed chan struct{}
 }
 
-func (c *core) enqueue(d delivery) {
+// enqueue has e delivered, or flushed closed if e is nil. It copies the event into the queue, and
+// nobody has copied it before: an operation in memory does little else.
+func (c *core) enqueue(ctx context.Context, e *Event, flushed chan struct{}) {
 	q := &c.events
 	q.mu.Lock()
-	if d.flushed == nil {
-		if len(q.queue) >= mostEvents {
-			q.dropped++
-			q.mu.Unlock()
-			return
-		}
+	if e != nil && len(q.queue) >= mostEvents {
+		q.dropped++
+		q.mu.Unlock()
+		return
+	}
+	q.queue = append(q.queue, delivery{})
+	d := &q.queue[len(q.queue)-1]
+	if d.ctx, d.flushed = ctx, flushed; e != nil {
+		d.event = *e
 		d.event.Dropped, q.dropped = q.dropped, 0
 	}
-	q.queue = append(q.queue, d)
 	crowded := len(q.queue) == mostEvents/2
-	if !q.running && (q.timer == nil || crowded || d.flushed != nil) {
+	if !q.running && (q.timer == nil || crowded || flushed != nil) {
 		if q.timer != nil {
 			q.timer.Stop()
 		}
@@ -126,10 +131,10 @@ func (c *core) guarded(f func()) {
 // or until ctx ends. A program that exits without it may lose the last events. Observers must not
 // call it.
 func (m *Manager) Flush(ctx context.Context) error {
-	d := delivery{flushed: make(chan struct{})}
-	m.enqueue(d)
+	flushed := make(chan struct{})
+	m.enqueue(ctx, nil, flushed)
 	select {
-	case <-d.flushed:
+	case <-flushed:
 		return nil
 	case <-ctx.Done():
 		return &Error{Op: "flush", Err: ctx.Err()}

@@ -69,7 +69,7 @@ func (m *Manager) tellChecked(ctx context.Context, key string, a *applied, began
 	}
 	r := *a.rec
 	r.Metadata = bytes.Clone(r.Metadata) // the caller gets the other
-	m.tell(ctx, Event{Kind: kind, At: a.at}, m.lockKey(key), &r, began)
+	m.tell(ctx, &Event{Kind: kind, At: a.at}, m.lockKey(key), &r, began)
 }
 
 // ForgetLock unlocks key, for an operator who knows that the work was not done, or that the lock

@@ -193,7 +193,7 @@ func (m *Manager) Status(ctx context.Context, key string) (Lease, error) {
 		if s, err = m.load(ctx, m.storeKey(key)); err == nil {
 			l := m.view(key, s.rec, m.clock.Now())
 			if l.State == StateExpired {
-				m.tell(ctx, Event{Kind: EventExpiredSeen}, m.storeKey(key), s.rec, time.Time{})
+				m.tell(ctx, &Event{Kind: EventExpiredSeen}, m.storeKey(key), s.rec, time.Time{})
 			}
 			return l, nil
 		}

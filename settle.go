@@ -253,7 +253,7 @@ func (c *core) settled(ctx context.Context, w *pendingWrite, v verdict, cause er
 	if v == wasApplied || v == wasOvertaken {
 		r = w.next
 	}
-	c.tell(ctx, Event{Kind: EventOutcomeSettled, Outcome: v.String(), Err: cause}, w.storeKey, r, w.began)
+	c.tell(ctx, &Event{Kind: EventOutcomeSettled, Outcome: v.String(), Err: cause}, w.storeKey, r, w.began)
 }
 
 // patience returns a context that outlives ctx by as much as it takes to settle a write, and no

@@ -67,7 +67,7 @@ func (m *Manager) await(ctx context.Context, op, key string, each func(Lease) bo
 	}
 	l := m.view(key, s.rec, m.clock.Now())
 	if l.State == StateExpired {
-		m.tell(ctx, Event{Kind: EventExpiredSeen}, m.storeKey(key), s.rec, time.Time{})
+		m.tell(ctx, &Event{Kind: EventExpiredSeen}, m.storeKey(key), s.rec, time.Time{})
 	}
 	l.Result = bytes.Clone(l.Result) // many may have waited for it
 	return l, nil

@@ -77,7 +77,7 @@ var mutants = []struct {
 		patched.Patch{File: "do_term.go", Old: "if grace > 0 {", New: "if false {"},
 		"TestTermTable"},
 	{"observers are called on the path of the operation",
-		patched.Patch{File: "events.go", Old: "c.enqueue(d)", New: "for _, observe := range c.observers {\n\t\tobserve(e)\n\t}"},
+		patched.Patch{File: "events.go", Old: "c.enqueue(kept, e, nil)", New: "_ = kept\n\tfor _, observe := range c.observers {\n\t\tobserve(*e)\n\t}"},
 		"TestABlockedObserverDelaysNothing"},
 	{"a result that comes past the deadline is refused",
 		patched.Patch{File: "state.go", Old: "case r.State == StateInProgress: // also past the deadline", New: "case r.State == StateInProgress && now.Before(r.Deadline): // also past the deadline"},
