@@ -129,3 +129,10 @@ func (e *Entry) size() int {
 	const names = 200 // and numbers
 	return names + len(e.Fields) + 6*(len(e.Type)+len(e.Status)+len(e.Key)+len(e.AgentID)+len(e.ErrorCode))
 }
+
+// weight is what the entry holds in memory, about.
+func (e *Entry) weight() int {
+	const itself = 250
+	return itself + len(e.Fields) + len(e.ID) + len(e.Namespace) + len(e.RunID) + len(e.Type) + len(e.Status) +
+		len(e.Key) + len(e.AgentID) + len(e.ErrorCode)
+}

@@ -41,6 +41,9 @@ func (s *Store) Observe(e lease.Event) {
 	if e.Claim && !tellsOfRun(&e) {
 		return
 	}
+	if !s.rate.take() {
+		return
+	}
 	runID, agentID := IDs(e.Key, e.Metadata)
 	s.note(Entry{
 		Namespace: e.Namespace, RunID: runID, Time: e.At, Type: kind, Status: status, Key: e.Key,

@@ -18,9 +18,11 @@ import (
 type Store struct {
 	journal backend.Journal
 	keep    time.Duration
-	most    int
+	most    int // entries of Note that may wait
+	noted   int // a second at most; 0: the default
 	logger  *slog.Logger
-	dropped atomic.Uint64
+	rate    rate
+	dropped atomic.Uint64 // without those that rate has refused
 
 	ctx    context.Context // ends when nothing more is to be written
 	cancel context.CancelFunc
@@ -28,6 +30,7 @@ type Store struct {
 	mu      sync.Mutex
 	queue   []item
 	waiting int           // entries of Note that are in the queue or with the writer
+	bytes   int           // that these hold
 	urgent  bool          // somebody waits for what is in the queue
 	running bool          // the writer
 	timer   *time.Timer   // that starts the writer; nil if none is set
@@ -47,8 +50,27 @@ type Option func(*Store)
 func WithKeep(d time.Duration) Option { return func(s *Store) { s.keep = d } }
 
 // WithBuffer sets how many entries may wait for the store: 4096 unless set. [Store.Note] drops
-// those beyond. It must be positive.
+// those beyond, and those with which more than 4 KiB for each of them would wait, or 1 MiB if that
+// is more. So the default is 16 MiB. It must be positive.
 func WithBuffer(entries int) Option { return func(s *Store) { s.most = entries } }
+
+// bytesPerEntry and leastBytes bound the buffer in bytes.
+const (
+	bytesPerEntry = 4 << 10
+	leastBytes    = 1 << 20
+)
+
+// WithRate sets how many entries [Store.Note] takes in a second, once a burst as large as the
+// buffer, or of 1000, is used up. It drops those beyond. Unless set, these are 1000, and fewer if writing them
+// would keep the store busy for more than a tenth of the time. A rate that is set holds whatever
+// the store needs. It must be positive, and [math.MaxInt] is no bound.
+func WithRate(perSecond int) Option {
+	return func(s *Store) {
+		if s.noted = perSecond; perSecond == 0 {
+			s.noted = -1
+		}
+	}
+}
 
 // WithLogger has l told, as a warning, when entries begin to wait for a store that is away or to be
 // dropped, and when that is over. Without it nobody is.
@@ -70,6 +92,8 @@ func New(b backend.Backend, opts ...Option) (*Store, error) {
 		bad = &lease.FieldError{Field: "keep", Problem: fmt.Sprintf("%v, must be positive", s.keep)}
 	case s.most <= 0:
 		bad = &lease.FieldError{Field: "buffer", Problem: fmt.Sprintf("%d entries, must be positive", s.most)}
+	case s.noted < 0:
+		bad = &lease.FieldError{Field: "rate", Problem: "must be positive"}
 	case s.logger == nil:
 		bad = &lease.FieldError{Field: "logger", Problem: "must not be nil"}
 	}
@@ -83,15 +107,21 @@ func New(b backend.Backend, opts ...Option) (*Store, error) {
 	if s.journal, ok = backend.As[backend.Journal](b); !ok {
 		return nil, fmt.Errorf("timeline: new: the store keeps no journal: %w", errors.ErrUnsupported)
 	}
+	s.rate.set(s.noted, s.most)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
 // Note adds an entry behind the buffer, and never waits for the store. What one caller notes stays
-// in order. An entry that is dropped is counted: one that is out of limits, that finds the buffer
-// full or the Store closed, or whose write has an unknown outcome and that has no ID. So an entry
+// in order. An entry that is dropped is counted: one above the rate, one that is out of limits, that
+// finds the buffer full or the Store closed, or whose write has an unknown outcome and that has no
+// ID. So an entry
 // without an ID is written at most once, and another exactly once unless it is dropped.
-func (s *Store) Note(e Entry) { s.note(e, 0) }
+func (s *Store) Note(e Entry) {
+	if s.rate.take() {
+		s.note(e, 0)
+	}
+}
 
 // note is Note. A version above 0 is that of the key, and puts the entry before what happened later
 // and was noted sooner, as long as both wait.
@@ -104,12 +134,13 @@ func (s *Store) note(e Entry, version uint64) {
 		return
 	}
 	s.mu.Lock()
-	if s.closed || s.waiting >= s.most {
+	weight := e.weight()
+	if s.closed || s.waiting >= s.most || s.bytes+weight > max(leastBytes, s.most*bytesPerEntry) {
 		s.mu.Unlock()
 		s.drop(1)
 		return
 	}
-	s.waiting++
+	s.waiting, s.bytes = s.waiting+1, s.bytes+weight
 	s.queue = append(s.queue, item{entry: e, version: version})
 	if version > 0 {
 		s.arrange()
@@ -125,15 +156,16 @@ func (s *Store) note(e Entry, version uint64) {
 
 // Dropped is how many entries were dropped so far, and how many events before they came to
 // [Store.Observe]. Of those whose write had an unknown outcome some may be in the store.
-func (s *Store) Dropped() uint64 { return s.dropped.Load() }
+func (s *Store) Dropped() uint64 { return s.dropped.Load() + s.rate.refused.Load() }
 
 func (s *Store) drop(n uint64) { s.dropped.Add(n) }
 
 // Append adds up to 1000 entries, in their order, after all that was noted before. They are in the
 // store when it returns nil.
 //
-// While the store is away, Append tries again until ctx ends. It does so after an unknown outcome
-// too, with entries that have an ID. Errors:
+// While the store is away, Append tries again until ctx ends, and for ever if it never does: give it
+// a deadline. It tries again after an unknown outcome too, with entries that have an ID. No rate
+// and no buffer bound Append, since its callers wait. Errors:
 //
 //   - [lease.ErrInvalid], with a [lease.FieldError] where the caller can help it: nothing was added
 //   - [lease.ErrUnavailable]: nothing was added; with [backend.ErrClosed] the Store or its backend

@@ -169,6 +169,12 @@ func (b *batch) clear() {
 	}
 }
 
+// hasCalls tells whether entries of Append are among the items. The write was for them then, and
+// notes have shared it.
+func (b *batch) hasCalls(from, to int) bool {
+	return slices.ContainsFunc(b.items[from:to], func(i item) bool { return i.call != nil && !i.marks })
+}
+
 // take moves the next items from the queue to b, if they are worth a write.
 func (s *Store) take(b *batch, first bool) bool {
 	s.mu.Lock()
@@ -224,10 +230,14 @@ func (s *Store) put(b *batch, from, to int) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(s.ctx, sendFor)
+		began := time.Now()
 		err := s.journal.Append(ctx, b.sending)
 		cancel()
 		switch {
 		case err == nil:
+			if !b.hasCalls(from, to) {
+				s.rate.spent(time.Since(began), len(b.sending))
+			}
 			s.settle(b, from, to, nil, always)
 			s.over()
 			return
@@ -324,7 +334,7 @@ func (s *Store) settleLocked(b *batch, from, to int, err error, of func(*item) b
 			one.call.unknown = one.call.unknown || err == nil // the others are not known to be added
 			one.call.settle(1, err)
 		default:
-			s.waiting--
+			s.waiting, s.bytes = s.waiting-1, s.bytes-one.entry.weight()
 			if err != nil {
 				s.drop(1)
 			}
