@@ -51,6 +51,7 @@ func postEvent(c *call) (any, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	c.flushManager() // what the server has done for the sender before stands before
 	if err := c.timeline.Append(c.ctx, e); err != nil {
 		return nil, err
 	}

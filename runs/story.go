@@ -216,7 +216,7 @@ func (r *Runner) Timeline(ctx context.Context, runID string, offset, limit int) 
 		return nil, 0, err
 	}
 	told.outage.leave(told.Now(), false) // the journal answers
-	if offset+len(entries) < total { // an end that is missing would stand behind this page
+	if offset+len(entries) < total {     // an end that is missing would stand behind this page
 		return entries, total, nil
 	}
 	appended, err := told.heal(ctx, runID, entries)

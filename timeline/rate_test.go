@@ -92,6 +92,7 @@ func TestRateIsLogged(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.Note(note("r", 2))
 		mustFlush(t, s)
+		synctest.Wait() // the writer logs after it has answered
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 		if len(lines) != 2 || !strings.Contains(lines[0], "rate") || dropped == 0 || !strings.Contains(lines[1], fmt.Sprint("dropped=", dropped)) {
 			t.Errorf("%d were dropped, and logged was %q", dropped, lines)

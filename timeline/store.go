@@ -22,7 +22,7 @@ type Store struct {
 	noted   int // a second at most; 0: the default
 	logger  *slog.Logger
 	rate    rate
-	dropped atomic.Uint64 // without those that rate has refused
+	dropped atomic.Uint64 // besides what rate has refused
 
 	ctx    context.Context // ends when nothing more is to be written
 	cancel context.CancelFunc
@@ -61,9 +61,9 @@ const (
 )
 
 // WithRate sets how many entries [Store.Note] takes in a second, once a burst as large as the
-// buffer, or of 1000, is used up. It drops those beyond. Unless set, these are 1000, and fewer if writing them
-// would keep the store busy for more than a tenth of the time. A rate that is set holds whatever
-// the store needs. It must be positive, and [math.MaxInt] is no bound.
+// buffer, or of 1000, is used up. It drops those beyond. Unless set, these are 1000, and fewer if
+// writing them would keep the store busy for more than a tenth of the time. A rate that is set
+// holds whatever the store needs. It must be positive, and [math.MaxInt] is no bound.
 func WithRate(perSecond int) Option {
 	return func(s *Store) {
 		if s.noted = perSecond; perSecond == 0 {
@@ -113,10 +113,14 @@ func New(b backend.Backend, opts ...Option) (*Store, error) {
 }
 
 // Note adds an entry behind the buffer, and never waits for the store. What one caller notes stays
-// in order. An entry that is dropped is counted: one above the rate, one that is out of limits, that
-// finds the buffer full or the Store closed, or whose write has an unknown outcome and that has no
-// ID. So an entry
-// without an ID is written at most once, and another exactly once unless it is dropped.
+// in order. An entry is dropped, and counted, if it
+//
+//   - is above the rate: see [WithRate]
+//   - is out of limits
+//   - finds the buffer full or the Store closed
+//   - has no ID, and its write has an unknown outcome
+//
+// So an entry without an ID is written at most once, and another exactly once unless it is dropped.
 func (s *Store) Note(e Entry) {
 	if s.rate.take() {
 		s.note(e, 0)
@@ -163,8 +167,8 @@ func (s *Store) drop(n uint64) { s.dropped.Add(n) }
 // Append adds up to 1000 entries, in their order, after all that was noted before. They are in the
 // store when it returns nil.
 //
-// While the store is away, Append tries again until ctx ends, and for ever if it never does: give it
-// a deadline. It tries again after an unknown outcome too, with entries that have an ID. No rate
+// While the store is away, Append tries again until ctx ends, and for ever if it never does: give
+// it a deadline. It tries again after an unknown outcome too, with entries that have an ID. No rate
 // and no buffer bound Append, since its callers wait. Errors:
 //
 //   - [lease.ErrInvalid], with a [lease.FieldError] where the caller can help it: nothing was added
