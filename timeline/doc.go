@@ -28,15 +28,6 @@
 //
 // Leases are for long work. A burst of notes as large as the buffer is taken whole, 4096 entries
 // unless [WithBuffer] says otherwise. After that 1000 a second are taken, and fewer if writing them
-// would keep the store busy for more than a tenth of the time. Notes beyond that are dropped and
-// counted, and the logger is told. So timelines take little of the throughput of leases, and a process that
-// goes through more than 500 leases a second for long has gaps in its timelines. [WithRate] raises
-// the bound. Append is never bounded.
-//
-// # Rate
-//
-// Leases are for long work. A burst of notes as large as the buffer is taken whole, 4096 entries
-// unless [WithBuffer] says otherwise. After that 1000 a second are taken, and fewer if writing them
 // would keep the store busy for more than a tenth of the time. Notes beyond are dropped and
 // counted, and the logger is told. So timelines take little of the throughput of leases. A process
 // that goes through more than 500 leases a second for long has gaps in its timelines. [WithRate]
