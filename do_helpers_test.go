@@ -207,7 +207,7 @@ func (l *timeline) seen() lease.Option {
 // mustBe fails the test unless the events so far are exactly those. It belongs into a bubble.
 func (l *timeline) mustBe(t testing.TB, want ...string) {
 	t.Helper()
-	time.Sleep(2 * time.Millisecond) // events may wait for one
+	time.Sleep(20 * time.Millisecond) // events may wait for ten
 	synctest.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
