@@ -66,10 +66,13 @@ var ofKeep = []mutant{
 			if err != nil {
 				return e, err
 			}
-			if _, err := get(ctx, key); err != nil { // it has just dropped the entry, which is put back
+			_, err = get(ctx, key)
+			if errors.Is(err, backend.ErrNotFound) { // it has just dropped the entry, which is put back
 				s.CompareAndSet(ctx, key, 0, e.Value, 0)
 				hidden(key, time.Nanosecond)
-				return backend.Entry{}, backend.ErrNotFound
+			}
+			if err != nil {
+				return backend.Entry{}, err
 			}
 			return e, nil
 		}
