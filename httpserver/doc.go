@@ -31,7 +31,7 @@
 //	                      set what is sent     email_notifications_enabled,
 //	                                           tool_error_notifications_enabled,
 //	                                           run_failure_notifications_enabled
-//	GET  /v1/usage        what was asked       kind: make (check-lock, unless sent) or ai (leases, runs)
+//	GET  /v1/usage        what was asked       kind: make (check-lock), unless sent, or ai
 //	                      this month
 //	GET  /v1/usage/all    the same, both kinds
 //	GET  /v1/metrics      the same, by day     from_day, to_day: 2026-03-31, at most 366 days;

@@ -20,7 +20,7 @@ var cost = flag.Bool("timeline.cost", false, "TestCost measures, for a minute an
 // twice the rate here.
 func TestCost(t *testing.T) {
 	if !*cost {
-		t.Skip("only with -timeline.cost")
+		t.Skip("takes a minute and a quiet machine: run it with -timeline.cost")
 	}
 	const (
 		least = 0.9

@@ -22,7 +22,7 @@ const TypeUnreadable = "unreadable"
 type Entry struct {
 	Namespace string
 	RunID     string // the timeline: see [IDs]
-	ID        string // up to 64 bytes; unless empty, the entry is the only one of its id in the timeline
+	ID        string // up to 64 bytes; unless empty, the only one in the timeline
 	Position  uint64 // of an entry that was read; grows within the store
 
 	Time      time.Time // zero: when the Store took it
